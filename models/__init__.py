@@ -1,0 +1,1 @@
+"""Network families, one per file. Needs torch only."""

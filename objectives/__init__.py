@@ -1,0 +1,1 @@
+"""What one trial does: data in, training, metrics; one task per file."""

@@ -1,0 +1,1 @@
+"""How a study is configured, searched, run and reported; the command line lives here."""
