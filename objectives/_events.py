@@ -1,0 +1,32 @@
+"""Events together with their targets: what is trained on, validated on, or predicted."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from objectives._data import EventSource
+
+
+@dataclass(frozen=True)
+class Events:
+    """Positions 0 … N - 1 of the source and their N targets as in the file.
+
+    Attributes:
+        source: gathers events in file layout.
+        targets: (N,) or (N, 1).
+        axes: the order of an event's axes in the source: "NHWC", "NCHW" or "NHW".
+    """
+
+    source: EventSource
+    targets: NDArray[Any]
+    axes: str = "NHWC"
+
+    def __post_init__(self) -> None:
+        if len(self.source) != len(self.targets):
+            raise ValueError(
+                f"there are {len(self.source)} events but {len(self.targets)} targets; one belongs to each"
+            )
+
+    def __len__(self) -> int:
+        return len(self.targets)

@@ -1,0 +1,122 @@
+"""Which agents and workers are alive, and where."""
+
+import getpass
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import delete, insert, select, update
+
+from storage.clock import utc_now
+from storage.database import Database
+from storage.errors import DatabaseError
+from storage.tables import AGENTS, WORKERS
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """One worker slot of a live agent.
+
+    Attributes:
+        idle_s: Seconds since the agent last wrote, by the database's clock.
+    """
+
+    agent_id: str
+    slot: int
+    host: str
+    pid: int
+    device: str
+    idle_s: float
+
+
+def register_agent(database: Database, study_id: int, *, alive_s: float) -> str:
+    """Write that this process is an agent of the study; its id.
+
+    Args:
+        alive_s: Seconds of silence after which another agent counts as gone.
+
+    Raises:
+        DatabaseError: SQLite is in use by a live agent of another machine.
+    """
+    agent_id, machine = uuid.uuid4().hex, machine_id()
+    with database.write() as connection:
+        if database.url.get_backend_name() == "sqlite":
+            others = select(AGENTS.c.host).where(
+                AGENTS.c.alive, AGENTS.c.machine_id != machine, AGENTS.c.seen_at > utc_now(-alive_s)
+            )
+            host = connection.scalar(others)
+            if host is not None:
+                raise DatabaseError(
+                    f"{database.name} is in use by {host}, and SQLite serves one host; "
+                    "use a PostgreSQL or MariaDB URL for several"
+                )
+        connection.execute(
+            insert(AGENTS).values(
+                agent_id=agent_id,
+                study_id=study_id,
+                host=socket.gethostname(),
+                machine_id=machine,
+                pid=os.getpid(),
+                started_at=utc_now(),
+                seen_at=utc_now(),
+                alive=True,
+            )
+        )
+    return agent_id
+
+
+def see_agent(database: Database, agent_id: str, workers: Sequence[tuple[int, int, str]]) -> None:
+    """Write that the agent and its workers (slot, pid, device) are alive now."""
+    with database.write() as connection:
+        connection.execute(update(AGENTS).where(AGENTS.c.agent_id == agent_id).values(seen_at=utc_now()))
+        connection.execute(delete(WORKERS).where(WORKERS.c.agent_id == agent_id))
+        for slot, pid, device in workers:
+            row = {"agent_id": agent_id, "slot": slot, "pid": pid, "device": device, "seen_at": utc_now()}
+            connection.execute(insert(WORKERS).values(row))
+
+
+def leave(database: Database, agent_id: str) -> None:
+    """Write that the agent has ended in good order."""
+    with database.write() as connection:
+        connection.execute(delete(WORKERS).where(WORKERS.c.agent_id == agent_id))
+        connection.execute(update(AGENTS).where(AGENTS.c.agent_id == agent_id).values(alive=False, seen_at=utc_now()))
+
+
+def list_workers(database: Database, study_id: int) -> list[WorkerRow]:
+    """The workers of the study's agents that have not left."""
+    columns = (AGENTS.c.agent_id, AGENTS.c.host, WORKERS.c.slot, WORKERS.c.pid, WORKERS.c.device, WORKERS.c.seen_at)
+    with database.read() as connection:
+        rows = connection.execute(
+            select(*columns, utc_now().label("now"))
+            .join(WORKERS, WORKERS.c.agent_id == AGENTS.c.agent_id)
+            .where(AGENTS.c.study_id == study_id, AGENTS.c.alive)
+            .order_by(AGENTS.c.started_at, WORKERS.c.slot)
+        ).all()
+    return [
+        WorkerRow(row.agent_id, row.slot, row.host, row.pid, row.device, (row.now - row.seen_at).total_seconds())
+        for row in rows
+    ]
+
+
+def machine_id() -> str:
+    """What tells this machine from others, also across containers with the same host name."""
+    for path in (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id")):
+        if path.is_file():
+            text = path.read_text().strip()
+            if text:
+                return text
+    return f"{uuid.getnode():x}"
+
+
+def user_and_host() -> str:
+    """Who does this, as ``user@host``, for the records of changes and openings."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())  # a container's user without a name
+    return f"{user}@{socket.gethostname()}"
+
+

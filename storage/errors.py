@@ -1,0 +1,38 @@
+"""Every exception that a caller may want to catch.
+
+StudyhallError
+├── DataError          (also a ValueError) the data cannot be used
+├── ConfigError        (also a ValueError) the study file or a change to it cannot be accepted
+├── DatabaseError      the database cannot be reached or used
+│   └── SchemaError    it belongs to another version
+├── StudyMissing       there is no study or trial of that name
+└── LeaseLost          another agent has taken over the trial
+"""
+
+
+class StudyhallError(Exception):
+    """Something a user can mend; the message says what was given, what is accepted and what to do."""
+
+
+class DataError(StudyhallError, ValueError):
+    """The data cannot be used: names file, dataset, what was found, what is accepted and what to do."""
+
+
+class ConfigError(StudyhallError, ValueError):
+    """The study file, or a change to a study, cannot be accepted: names the key and what is accepted."""
+
+
+class DatabaseError(StudyhallError):
+    """The database cannot be reached or used."""
+
+
+class SchemaError(DatabaseError):
+    """The database's tables belong to another version."""
+
+
+class StudyMissing(StudyhallError):
+    """There is no study or trial of that name."""
+
+
+class LeaseLost(StudyhallError):
+    """Another agent has taken over the trial; its writes are refused."""

@@ -1,0 +1,131 @@
+"""A study's trials as they stand: one row each, with what our attempts add to Optuna's."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from optuna.distributions import json_to_distribution
+from optuna.trial import TrialState
+from sqlalchemy import Connection, Row, select
+
+from storage import _optuna
+from storage.clock import utc_now
+from storage.database import Database
+from storage.tables import ATTEMPTS, AttemptState
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial.
+
+    Attributes:
+        ours: Whether one of our claims started it; other Optuna programs' trials have no attempts.
+        seconds: That its attempts took together so far.
+        attempt_state: Of its last attempt, or None.
+        weights: Where its best weights lie, or None.
+    """
+
+    trial_id: int
+    number: int
+    state: TrialState
+    value: float | None
+    parameters: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    values: Mapping[int, float]
+    ours: bool
+    attempts: int
+    attempt_state: AttemptState | None
+    failure: str | None
+    message: str | None
+    agent_id: str | None
+    slot: int | None
+    seconds: float
+    weights: str | None
+    started_at: datetime | None
+
+
+def read_trials(database: Database, study_id: int) -> list[TrialRow]:
+    """All trials of the study by number, from a handful of statements."""
+    with database.read() as connection:
+        trials = _of_study(connection, _optuna.TRIALS, study_id)
+        attempts = connection.execute(
+            select(ATTEMPTS, utc_now().label("now")).where(ATTEMPTS.c.study_id == study_id).order_by(ATTEMPTS.c.attempt)
+        ).all()
+        values = {row.trial_id: _value(row) for row in _of_trials(connection, _optuna.TRIAL_VALUES, study_id)}
+        parameters = _by_trial(_of_trials(connection, _optuna.TRIAL_PARAMS, study_id), _parameter)
+        attributes = _by_trial(_of_trials(connection, _optuna.TRIAL_USER_ATTRIBUTES, study_id), _attribute)
+        curves = _by_trial(_of_trials(connection, _optuna.INTERMEDIATE_VALUES, study_id), _intermediate)
+    mine: dict[int, list[Row[Any]]] = defaultdict(list)
+    for attempt in attempts:
+        mine[attempt.trial_id].append(attempt)
+    return [
+        _trial(row, mine[row.trial_id], values.get(row.trial_id), parameters, attributes, curves)
+        for row in sorted(trials, key=lambda row: row.number)
+    ]
+
+
+def _trial(
+    row: Row[Any],
+    attempts: list[Row[Any]],
+    value: float | None,
+    parameters: Mapping[int, dict[str, Any]],
+    attributes: Mapping[int, dict[str, Any]],
+    curves: Mapping[int, dict[int, float]],
+) -> TrialRow:
+    last = attempts[-1] if attempts else None
+    return TrialRow(
+        trial_id=row.trial_id,
+        number=row.number,
+        state=row.state,
+        value=value,
+        parameters=parameters.get(row.trial_id, {}),
+        attributes=attributes.get(row.trial_id, {}),
+        values=dict(sorted(curves.get(row.trial_id, {}).items())),
+        ours=last is not None,
+        attempts=len(attempts),
+        attempt_state=last.state if last else None,
+        failure=last.failure if last else None,
+        message=last.message if last else None,
+        agent_id=last.agent_id if last else None,
+        slot=last.slot if last else None,
+        seconds=sum(((a.ended_at or a.now) - a.started_at).total_seconds() for a in attempts),
+        weights=last.weights if last else None,
+        started_at=row.datetime_start,
+    )
+
+
+def _of_study(connection: Connection, table: Any, study_id: int) -> list[Row[Any]]:
+    return list(connection.execute(select(table).where(table.c.study_id == study_id)))
+
+
+def _of_trials(connection: Connection, table: Any, study_id: int) -> list[Row[Any]]:
+    trials = _optuna.TRIALS
+    joined = select(table).join(trials, trials.c.trial_id == table.c.trial_id).where(trials.c.study_id == study_id)
+    return list(connection.execute(joined))
+
+
+def _by_trial(rows: list[Row[Any]], pair: Any) -> dict[int, dict[Any, Any]]:
+    found: dict[int, dict[Any, Any]] = defaultdict(dict)
+    for row in rows:
+        key, value = pair(row)
+        found[row.trial_id][key] = value
+    return found
+
+
+def _parameter(row: Row[Any]) -> tuple[str, Any]:
+    return row.param_name, json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
+
+
+def _attribute(row: Row[Any]) -> tuple[str, Any]:
+    return row.key, json.loads(row.value_json)
+
+
+def _intermediate(row: Row[Any]) -> tuple[int, float]:
+    return row.step, _optuna.intermediate_value(row.intermediate_value, row.intermediate_value_type)
+
+
+def _value(row: Row[Any]) -> float:
+    return _optuna.final_value(row.value, row.value_type)

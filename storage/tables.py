@@ -1,0 +1,120 @@
+"""Our own tables, beside Optuna's in the same database; every name starts with ``studyhall_``."""
+
+import enum
+
+from sqlalchemy import Boolean, Column, Enum, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.dialects.mysql import LONGTEXT
+
+from storage._optuna import models
+from storage.clock import TIMESTAMP
+
+JSON_TEXT = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+
+
+class StudyState(enum.StrEnum):
+    """What the agents of a study may do."""
+
+    RUNNING = "running"  # new trials may be claimed
+    PAUSED = "paused"  # running trials go on, none is claimed
+    STOPPED = "stopped"  # running trials are handed back at the next batch
+
+
+class AttemptState(enum.StrEnum):
+    """Where one attempt at a trial stands."""
+
+    RUNNING = "running"  # leased to an agent
+    INTERRUPTED = "interrupted"  # handed back; the trial waits for its next attempt
+    LOST = "lost"  # the lease expired and somebody noticed
+    FINISHED = "finished"  # the trial has its end
+
+
+def _enum(kind: type[enum.StrEnum]) -> Enum:
+    return Enum(kind, native_enum=False, length=16, values_callable=lambda k: [m.value for m in k])
+
+
+metadata = MetaData()
+# Optuna's tables are only referred to here: they are created by Optuna.
+_study = models.StudyModel.__table__.c.study_id
+_trial = models.TrialModel.__table__.c.trial_id
+
+STUDIES = Table(
+    "studyhall_studies",
+    metadata,
+    Column("study_id", ForeignKey(_study, ondelete="CASCADE"), primary_key=True),
+    Column("state", _enum(StudyState), nullable=False),
+    Column("state_reason", Text),
+    Column("config", JSON_TEXT, nullable=False),  # the resolved configuration, JSON
+    Column("facts", JSON_TEXT, nullable=False),  # fingerprint, statistics and target summary of the data, JSON
+    Column("trial_budget", Integer),  # trials that may be started; null: no limit
+    Column("device_seconds_budget", Float),
+    Column("started", Integer, nullable=False, default=0),  # trials that our claims have started
+    Column("goal_reached", Text),  # why no more trials are needed; null: they are
+    Column("created_at", TIMESTAMP, nullable=False),
+)
+
+AGENTS = Table(
+    "studyhall_agents",
+    metadata,
+    Column("agent_id", String(32), primary_key=True),
+    Column("study_id", ForeignKey(_study, ondelete="CASCADE"), nullable=False, index=True),
+    Column("host", String(255), nullable=False),
+    Column("machine_id", String(64), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", TIMESTAMP, nullable=False),
+    Column("seen_at", TIMESTAMP, nullable=False),
+    Column("alive", Boolean, nullable=False),
+)
+
+WORKERS = Table(
+    "studyhall_workers",
+    metadata,
+    Column("agent_id", ForeignKey("studyhall_agents.agent_id", ondelete="CASCADE"), primary_key=True),
+    Column("slot", Integer, primary_key=True),
+    Column("pid", Integer, nullable=False),
+    Column("device", String(64), nullable=False),
+    Column("seen_at", TIMESTAMP, nullable=False),
+)
+
+ATTEMPTS = Table(
+    "studyhall_attempts",
+    metadata,
+    Column("token", String(32), primary_key=True),  # the fence: every write of an attempt names it
+    Column("study_id", ForeignKey(_study, ondelete="CASCADE"), nullable=False),
+    Column("trial_id", ForeignKey(_trial, ondelete="CASCADE"), nullable=False),
+    Column("attempt", Integer, nullable=False),  # from 1
+    Column("agent_id", String(32), nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("state", _enum(AttemptState), nullable=False),
+    Column("failure", String(32)),  # the class of the failure that ended it
+    Column("message", Text),  # its traceback or reason
+    Column("started_at", TIMESTAMP, nullable=False),
+    Column("expires_at", TIMESTAMP, nullable=False),
+    Column("ended_at", TIMESTAMP),
+    Column("epoch", Integer, nullable=False, default=0),  # last one reported
+    Column("weights", Text),  # where the best weights lie
+    UniqueConstraint("trial_id", "attempt", name="uq_studyhall_attempts_trial"),
+    Index("ix_studyhall_attempts_open", "study_id", "state"),
+)
+
+CHANGES = Table(
+    "studyhall_changes",
+    metadata,
+    Column("change_id", Integer, primary_key=True),
+    Column("study_id", ForeignKey(_study, ondelete="CASCADE"), nullable=False, index=True),
+    Column("changed_at", TIMESTAMP, nullable=False),
+    Column("changed_by", String(255), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("old", Text, nullable=False),  # JSON
+    Column("new", Text, nullable=False),  # JSON
+)
+
+TEST_OPENINGS = Table(
+    "studyhall_test_openings",
+    metadata,
+    Column("trial_id", ForeignKey(_trial, ondelete="CASCADE"), primary_key=True),
+    Column("study_id", ForeignKey(_study, ondelete="CASCADE"), nullable=False, index=True),
+    Column("opened_at", TIMESTAMP, nullable=False),
+    Column("opened_by", String(255), nullable=False),
+    Column("metrics", JSON_TEXT, nullable=False),  # JSON
+)

@@ -1,0 +1,74 @@
+"""What an agent and its workers say to each other through a pipe."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker's first message.
+
+    Attributes:
+        warm: What was in place before the fork; empty means that the preload did not run.
+        error: Why the preload failed, or None.
+    """
+
+    pid: int
+    warm: tuple[str, ...]
+    error: str | None
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """One attempt at a trial.
+
+    Attributes:
+        sampled: The sampled hyperparameters by name.
+        weights: File that the best weights go to.
+    """
+
+    number: int
+    sampled: Mapping[str, Any]
+    weights: str
+
+
+class Order(enum.Enum):
+    """An agent's answer to an epoch, or its word at any time."""
+
+    CONTINUE = "continue"  # train the next epoch
+    PRUNE = "prune"  # end here; the values so far stand
+    HAND_BACK = "hand back"  # stop at the next batch, the trial goes on elsewhere
+
+
+@dataclass(frozen=True)
+class Done:
+    """A trial has ended, by itself or pruned.
+
+    Attributes:
+        value: The study's metric at the best epoch.
+        attributes: User attributes of the trial.
+    """
+
+    value: float
+    pruned: bool
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A trial could not be finished.
+
+    Attributes:
+        failure: Its class: ``oom``, ``nan``, ``data`` or ``error``.
+        message: The reason, with the traceback for ``error``.
+    """
+
+    failure: str
+    message: str
+
+
+@dataclass(frozen=True)
+class HandedBack:
+    """The trial was dropped as ordered."""

@@ -1,0 +1,147 @@
+"""One trial: the network that its parameters describe, trained on the study's events."""
+
+import os
+import uuid
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save_file
+from torch import nn
+
+from objectives._data import load_source
+from objectives._events import Events
+from objectives._fit import fit
+from objectives._fit_settings import EpochResult, FitSettings
+from objectives._seeds import build_model
+from objectives._statistics import normalizer
+from objectives._trainer import Trainer
+from study.plan import Facts, Plan, check_fingerprint, make_task, open_data
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """The events that a trial may see; the test part is not among them."""
+
+    training: Events
+    validation: Events
+
+
+def load_trial_data(plan: Plan, facts: Facts) -> TrialData:
+    """Load the training and validation events, into memory where they fit.
+
+    Raises:
+        DataError: The file is not the one the study was created with, or cannot be read.
+    """
+    dataset = open_data(plan)
+    check_fingerprint(plan, facts, dataset)
+
+    def events(indices: Any) -> Events:
+        source = load_source(dataset, indices, cache=plan.config.data.cache)
+        return Events(source, dataset.targets[indices], dataset.axes)
+
+    return TrialData(events(dataset.split.training), events(dataset.split.validation))
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """The seed of a trial: everything random in it derives from this."""
+    return int(np.random.SeedSequence([study_seed, number]).generate_state(1, np.uint64)[0])
+
+
+def build_network(plan: Plan, facts: Facts, sampled: Mapping[str, Any], seed: int = 0) -> nn.Module:
+    """The trial's network with its initial weights.
+
+    Raises:
+        ValueError: The family refuses the hyperparameters.
+    """
+    family, hyperparameters = plan.space.family(sampled)
+    outputs = make_task(plan, facts).outputs
+    return build_model(family.build, hyperparameters, facts.shape, outputs, seed)
+
+
+def fit_settings(plan: Plan, seed: int, device: str) -> FitSettings:
+    """How the study's trials are trained."""
+    training = plan.config.training
+    return FitSettings(
+        epochs=training.epochs,
+        seed=seed,
+        metric=plan.metric,
+        direction=plan.direction,
+        early_stop=training.early_stop,
+        clip_norm=training.clip_norm,
+        class_weights=training.class_weights,
+        device=device,
+        deterministic=training.deterministic,
+        precision=training.precision,
+    )
+
+
+class TrialRun:
+    """One attempt at a trial, from its first epoch to its weights."""
+
+    def __init__(self, plan: Plan, facts: Facts, number: int, sampled: Mapping[str, Any], device: str) -> None:
+        self._plan, self._facts, self._sampled = plan, facts, sampled
+        self._device = device
+        self.seed = trial_seed(plan.config.study.seed, number)
+        self._trainer: Trainer | None = None
+
+    def epochs(self, data: TrialData, *, should_stop: Callable[[], bool]) -> Generator[EpochResult, None, None]:
+        """Train; one result per epoch.
+
+        Raises:
+            NonFiniteLoss: The loss is no number any more.
+            Interrupted: `should_stop` said so.
+        """
+        learning = self._plan.space.learning(self._sampled)
+        self._trainer = Trainer(
+            build_network(self._plan, self._facts, self._sampled, self.seed),
+            make_task(self._plan, self._facts),
+            learning,
+            fit_settings(self._plan, self.seed, self._device),
+            data.training,
+            data.validation,
+            normalizer(learning.normalize, self._facts.statistics),
+        )
+        yield from fit(self._trainer, should_stop=should_stop)
+
+    @property
+    def trainer(self) -> Trainer:
+        """The trainer, once training has begun."""
+        if self._trainer is None:
+            raise RuntimeError("the trial has not begun")
+        return self._trainer
+
+    @property
+    def value(self) -> float:
+        """The study's metric at the best epoch, on the validation events."""
+        return self.trainer.best.value
+
+    def save_weights(self, path: Path) -> None:
+        """Write the best epoch's weights, safetensors, beside and renamed."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+        save_file({name: tensor.contiguous() for name, tensor in self.trainer.best.weights.items()}, beside)
+        os.replace(beside, path)
+
+    def attributes(self) -> dict[str, Any]:
+        """What the trial carries in the database: numbers that become axes, and its seed as text."""
+        trainer = self.trainer
+        best = trainer.history[trainer.best.epoch - 1]
+        return {
+            **{name: _number(value) for name, value in best.metrics.items()},
+            "loss": _number(best.validation_loss),
+            "training_loss": _number(best.training_loss),
+            "best_epoch": trainer.best.epoch,
+            "epochs": trainer.epoch,
+            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+            "seconds": round(sum(result.seconds for result in trainer.history), 3),
+            "events_per_second": round(float(np.median([r.events_per_second for r in trainer.history])), 1),
+            "seed": str(self.seed),
+        }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+

@@ -1,0 +1,87 @@
+"""The model card of an export, in Markdown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from storage.history import TrialRow
+from storage.openings import Opening
+from study.bundle import Metrics
+from study.plan import Facts, Plan
+
+
+def model_card(
+    plan: Plan, facts: Facts, row: TrialRow, metrics: Metrics, opening: Opening | None, opened: int
+) -> str:
+    """The text.
+
+    Args:
+        plan: The study.
+        facts: Of its data.
+        row: The exported trial.
+        metrics: By part of the data.
+        opening: The opening of the test events for this trial, or None.
+        opened: Number of the study's trials that have seen the test events.
+    """
+    shape = "×".join(map(str, facts.shape))
+    values = plan.space.resolved(row.parameters)
+    return f"""\
+# {plan.config.name}, trial {row.number}
+
+A network of family `{values["model"]}` with {row.attributes.get("parameters", "?")} parameters for
+`{plan.kind.name}` on events of {shape} (C×H×W), chosen by the best validation `{plan.metric}` of its study.
+
+## Metrics
+
+{_metrics_table(metrics)}
+
+{_test_note(facts, opening, opened)}
+The validation numbers chose this trial among others (and its epoch {row.attributes.get("best_epoch", "?")}), so they
+are optimistic.
+
+## Data
+
+`{plan.data_path}`: {facts.events["training"]} training, {facts.events["validation"]} validation and
+{facts.events["test"]} test events (split seed {plan.config.data.split.seed}). Fingerprint: `data.json`.
+
+## Hyperparameters
+
+{_table({"hyperparameter": "value"}, values)}
+
+## Use
+
+```
+studyhall evaluate .                            # the metrics above, computed again
+studyhall predict . --data FILE.h5 --out P.h5   # predictions, event by event
+```
+
+Files: `config.yaml` (every resolved value), `model.safetensors` (weights), `metrics.json`, `data.json` (fingerprint,
+statistics), `environment.json` (versions and machine), and the user's own families and tasks, if any.
+"""
+
+
+def _metrics_table(metrics: Metrics) -> str:
+    parts = {part: values for part, values in metrics.items() if values}
+    lines = [f"| metric | {' | '.join(parts)} |", "|---|" + "---|" * len(parts)]
+    for name in dict.fromkeys(name for values in parts.values() for name in values):
+        cells = [values.get(name) for values in parts.values()]
+        shown = ["undefined" if cell is None else f"{cell:.4f}" for cell in cells]
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def _test_note(facts: Facts, opening: Opening | None, opened: int) -> str:
+    if not facts.events["test"]:
+        return "The study has no test events."
+    if opening is None:
+        return f"The test events were not opened for this trial; they were for {opened} trials of the study."
+    when = f"{opening.opened_at:%Y-%m-%d %H:%M} UTC"
+    return (
+        f"The test events were opened for this trial on {when} by {opening.opened_by}; in all, {opened} "
+        f"trial{'s' if opened != 1 else ''} of this study {'have' if opened != 1 else 'has'} seen them."
+    )
+
+
+def _table(head: Mapping[str, str], rows: Mapping[str, Any]) -> str:
+    lines = [f"| {left} | {right} |\n|---|---|" for left, right in head.items()]
+    lines += [f"| {name} | {value} |" for name, value in rows.items()]
+    return "\n".join(lines)

@@ -1,0 +1,117 @@
+"""What a study file comes to, before anything is run."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from models._hyperparameters import Choice, Hyperparameter
+from objectives._events import Events
+from objectives._source import FileSource
+from storage.errors import ConfigError
+from study.costs import Cost, build_defaults, family_costs
+from study.loading import load_config
+from study.plan import Facts, Plan, build_plan, gather_facts, open_data
+
+DRAWS = 4
+"""Random configurations that are dry-run for each family, beside its defaults."""
+EVALUATION_COST = 1 / 3
+"""An evaluated event costs about a third of a trained one: forward without backward."""
+
+
+@dataclass(frozen=True)
+class FamilyCost:
+    """What trials of one family cost, over the dry-run configurations.
+
+    Attributes:
+        parameters: Median number of weights.
+        epoch_s: Median seconds for an epoch on one core.
+        worst_epoch_s: The slowest's.
+        trial_s: Median seconds of a trial that is not stopped early.
+        memory_mb: The largest's.
+    """
+
+    family: str
+    parameters: int
+    epoch_s: float
+    worst_epoch_s: float
+    trial_s: float
+    memory_mb: float
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """A valid study file.
+
+    Attributes:
+        events: By part of the split.
+        searched: Name, range, condition and meaning of each searched hyperparameter.
+        fixed: Values of the others.
+    """
+
+    name: str
+    objective: str
+    metric: str
+    direction: str
+    events: Mapping[str, int]
+    searched: Sequence[Mapping[str, str]]
+    fixed: Mapping[str, Any]
+    costs: Sequence[FamilyCost]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
+
+
+def check_study(path: Path, sets: Sequence[str]) -> CheckReport:
+    """Validate a study file against its data, and dry-run one batch of each family.
+
+    Raises:
+        ConfigError: The file or one of its values cannot be accepted, or a family cannot be built.
+        DataError: The data cannot be used.
+    """
+    config, folder = load_config(path, sets)
+    plan = build_plan(config, folder)
+    dataset = open_data(plan)
+    facts = gather_facts(plan, dataset)
+    for name, failure in build_defaults(plan, facts).items():
+        raise ConfigError(f"space.model {name!r} cannot be built for events of shape {facts.shape}: {failure}")
+    rows = dataset.split.training
+    training = Events(FileSource(dataset.file, rows), dataset.targets[rows], dataset.axes)
+    costs = family_costs(plan, facts, training, draws=DRAWS)
+    return CheckReport(
+        name=config.name,
+        objective=plan.kind.name,
+        metric=plan.metric,
+        direction=plan.direction,
+        events=facts.events,
+        searched=[_described(parameter) for parameter in plan.space.searched],
+        fixed=plan.space.fixed,
+        costs=[_family_cost(plan, facts, name, found) for name, found in costs.items()],
+    )
+
+
+def _family_cost(plan: Plan, facts: Facts, name: str, found: Sequence[Cost]) -> FamilyCost:
+    events = facts.events["training"] + EVALUATION_COST * facts.events["validation"]
+    seconds = [events / cost.events_per_second for cost in found]
+    median = statistics.median(seconds)
+    return FamilyCost(
+        family=name,
+        parameters=int(statistics.median(cost.parameters for cost in found)),
+        epoch_s=median,
+        worst_epoch_s=max(seconds),
+        trial_s=median * plan.config.training.epochs,
+        memory_mb=max(cost.memory_mb for cost in found),
+    )
+
+
+def _described(parameter: Hyperparameter) -> dict[str, str]:
+    range_ = parameter.range
+    if isinstance(range_, Choice):
+        text = " | ".join(str(option) for option in range_.options)
+    else:
+        step = f" by {range_.step}" if range_.step not in (None, 1) else ""
+        text = f"{range_.low:g} … {range_.high:g}{step}{', log' if range_.log else ''}"
+    when = "; ".join(f"{name} {' | '.join(map(str, values))}" for name, values in parameter.when.items())
+    return {"name": parameter.name, "range": text, "when": when, "help": parameter.help}

@@ -1,0 +1,61 @@
+"""The command line. Heavy packages are imported by the commands that need them, so that help is quick."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+from study.cli import data, looking, results, running
+from study.cli._common import EXIT_INTERRUPTED, app, complain
+
+COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("demo", running.demo),
+    ("simulate", data.simulate),
+    ("inspect", data.inspect),
+    ("init", data.init),
+    ("check", running.check),
+    ("launch", running.launch),
+    ("worker", running.worker),
+    ("list", looking.list_),
+    ("status", looking.status),
+    ("dashboard", looking.dashboard),
+    ("export", results.export),
+    ("evaluate", results.evaluate),
+    ("predict", results.predict),
+    ("doctor", looking.doctor),
+)
+
+for name, command in COMMANDS:
+    app.command(name)(command)
+
+
+def main() -> None:
+    """Run the command line; the exit status is 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    clash = _shadowed()
+    if clash:
+        complain(clash)
+        sys.exit(2)
+    try:
+        app()
+    except KeyboardInterrupt:
+        complain("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _shadowed() -> str | None:
+    """Why another package of one of our names hides ours, or None."""
+    import models
+    import objectives
+    import storage
+
+    ours = Path(__file__).resolve().parents[2]
+    for package in (models, objectives, storage):
+        found = Path(str(package.__file__)).resolve()
+        if found.parents[1] != ours:
+            return (
+                f"Studyhall needs its package {package.__name__!r}, but Python found {found}; run from another "
+                "folder, or rename yours"
+            )
+    return None
+
+

@@ -1,0 +1,107 @@
+"""Commands about data: simulate, inspect, init."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.cli._common import AsJson, err, out, print_json, reported
+
+if TYPE_CHECKING:
+    from storage.hdf5 import Layout
+
+Out = Annotated[Path, typer.Argument(metavar="OUT.h5", help="File to write.")]
+DataFile = Annotated[Path, typer.Argument(metavar="FILE.h5", help="HDF5 file of events.")]
+Events = Annotated[str, typer.Option("--events-name", help="Dataset of the events.")]
+Axes = Annotated[str, typer.Option("--axes", help="Order of its axes: NHWC, NCHW or NHW.")]
+Target = Annotated[str, typer.Option("--target", help="Dataset to learn.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
+
+
+@reported
+def simulate(
+    to: Out,
+    events: Annotated[int, typer.Option("--events", min=1, help="Number of events.")] = 6000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all randomness.")] = 0,
+    force: Force = False,
+) -> int:
+    """Write simulated water-Cherenkov events in the reference HDF5 format."""
+    from study.generation import write_simulation
+
+    with _bar(f"simulating {events} events", events) as advance:
+        write_simulation(to, events, seed, overwrite=force, advance=advance)
+    out.print(f"wrote {events} events to {to} ({to.stat().st_size / 2**20:.0f} MB)", highlight=False)
+    return 0
+
+
+@contextlib.contextmanager
+def _bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    from rich.progress import Progress
+
+    with Progress(console=err, disable=not err.is_terminal, transient=True) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda count: progress.update(task, advance=count)
+
+
+@reported
+def inspect(
+    file: DataFile,
+    events_name: Events = "event_data",
+    axes: Axes = "NHWC",
+    target: Target = "labels",
+    every: Annotated[bool, typer.Option("--all", help="Read every event, not only a sample.")] = False,
+    draw: Annotated[Path | None, typer.Option("--draw", help="Draw one event of each class to a PNG.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show what is in a file: datasets, classes, statistics, problems; optionally a picture."""
+    from study.cli._tables import inspection_table
+    from study.inspection import draw_classes, inspect_file
+
+    layout = _layout(events_name, axes, target)
+    inspection = inspect_file(file, layout, every=every)
+    if as_json:
+        print_json(inspection.to_json())
+    else:
+        inspection_table(out, inspection)
+    if draw is not None:
+        draw_classes(file, layout, draw)
+        err.print(f"drew one event of each class to {draw}", highlight=False)
+    return 0
+
+
+@reported
+def init(
+    data: Annotated[Path, typer.Option("--data", help="HDF5 file of events.")],
+    to: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="File to write.")] = Path("study.yaml"),
+    events_name: Events = "event_data",
+    axes: Axes = "NHWC",
+    target: Target = "labels",
+    force: Force = False,
+) -> int:
+    """Write a commented study file fitted to the data."""
+    from study.inspection import inspect_file
+    from study.template import study_file
+
+    if to.exists() and not force:
+        raise FileExistsError(f"{to} exists; --force overwrites it")
+    inspection = inspect_file(data, _layout(events_name, axes, target), every=False)
+    # Relative to the study file, so that both can be moved together.
+    folder = to.absolute().parent
+    path = data.absolute().relative_to(folder) if data.absolute().is_relative_to(folder) else data.absolute()
+    to.write_text(study_file(inspection, path, axes=axes, target=target, events=events_name), encoding="utf-8")
+    out.print(f"wrote {to}; next: studyhall check {to}", highlight=False)
+    for problem in inspection.problems:
+        err.print(f"[yellow]problem:[/] {problem}", highlight=False)
+    return 0
+
+
+def _layout(events: str, axes: str, target: str) -> "Layout":
+    from storage.errors import ConfigError
+    from storage.hdf5 import Layout
+
+    try:
+        return Layout(events=events, axes=axes, target=target)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

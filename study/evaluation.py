@@ -1,0 +1,134 @@
+"""Use an export: compute its metrics again, or predict."""
+
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+
+from objectives._evaluation import predict
+from objectives._events import Events
+from objectives._source import FileSource
+from objectives._split import selected
+from objectives._statistics import normalizer
+from storage.errors import DataError
+from storage.hdf5 import EventFile
+from study.bundle import Bundle, Metrics, load_bundle
+from study.openings import events_metrics, part_metrics
+from study.plan import layout_of, make_task, selection_of
+from study.weights import one_thread
+
+AGREE = 1e-6
+"""Largest difference from the record: other processors round differently, the same one not at all."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics computed again.
+
+    Attributes:
+        compared: Parts whose metrics were compared with the export's record, and agree.
+    """
+
+    metrics: Metrics
+    compared: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
+
+
+def evaluate_export(folder: Path, data: Path | None) -> Evaluation:
+    """Compute an export's metrics again.
+
+    Args:
+        folder: The export.
+        data: Another file with a target; None means the study's own, on which the metrics must agree with the
+            record. The test events are used only if they were opened for this trial before.
+
+    Raises:
+        DataError: The data cannot be used, or a metric does not agree.
+        ConfigError: The folder is no export.
+    """
+    bundle = load_bundle(folder)
+    if data is not None:
+        return Evaluation({data.name: _file_metrics(bundle, data)}, ())
+    model = bundle.network()
+    metrics: Metrics = {}
+    for part, recorded in bundle.metrics.items():
+        if recorded is None:
+            continue
+        computed = part_metrics(bundle.plan, bundle.facts, model, bundle.sampled, part)
+        for name, value in recorded.items():
+            _agree(bundle, part, name, value, computed.get(name))
+        metrics[part] = computed
+    return Evaluation(metrics, tuple(metrics))
+
+
+def _agree(bundle: Bundle, part: str, name: str, recorded: float | None, computed: float | None) -> None:
+    if recorded is None or computed is None:
+        same = recorded is computed
+    else:
+        same = abs(recorded - computed) <= AGREE * max(1.0, abs(recorded))
+    if not same:
+        raise DataError(
+            f"{bundle.folder}: {part} {name} is {computed}, but {recorded} is recorded; the weights, the configuration "
+            "or the data have changed since the export"
+        )
+
+
+def _file_metrics(bundle: Bundle, path: Path) -> dict[str, float | None]:
+    file = _open(bundle, path)
+    target = bundle.plan.config.data.target
+    targets = file.column(target)
+    classes = bundle.plan.kind.classes(bundle.plan.options, targets, file.class_names)
+    indices = selected(file, selection_of(bundle.plan, classes))
+    events = Events(FileSource(file, indices), targets[indices], file.layout.axes)
+    return events_metrics(bundle.plan, bundle.facts, bundle.network(), bundle.sampled, events)
+
+
+def predict_file(folder: Path, data: Path, to: Path, *, overwrite: bool) -> int:
+    """Write predictions for every event of a file; the number of events.
+
+    The HDF5 file has ``predictions`` (N, K) float64 with the names of its K columns as attribute ``columns``: class
+    probabilities, or values in the target's unit. Row i belongs to event i.
+
+    Raises:
+        DataError: The file does not suit the export.
+        FileExistsError: `to` exists.
+    """
+    if to.exists() and not overwrite:
+        raise FileExistsError(f"{to} exists; --force overwrites it")
+    bundle = load_bundle(folder)
+    file = _open(bundle, data)
+    task = make_task(bundle.plan, bundle.facts)
+    normalize = normalizer(bundle.plan.space.learning(bundle.sampled).normalize, bundle.facts.statistics)
+    source = FileSource(file, np.arange(file.count))
+    with one_thread():
+        model = bundle.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as torch lacks it
+        predictions = predict(model, task, source, file.layout.axes, normalize, torch.device("cpu"))
+    beside = to.absolute().with_name(f".{to.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        with h5py.File(beside, "w") as handle:
+            dataset = handle.create_dataset("predictions", data=predictions)
+            dataset.attrs["columns"] = list(task.columns)
+            handle.attrs["export"] = str(folder)
+            handle.attrs["data"] = str(data)
+        os.replace(beside, to)
+    finally:
+        beside.unlink(missing_ok=True)
+    return file.count
+
+
+def _open(bundle: Bundle, path: Path) -> EventFile:
+    file = EventFile.open(path, layout_of(bundle.plan))
+    if file.shape != bundle.facts.shape:
+        raise DataError(
+            f"{path}: events have shape {file.shape} (C, H, W); {bundle.folder} was trained on {bundle.facts.shape}"
+        )
+    return file

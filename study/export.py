@@ -1,0 +1,140 @@
+"""Export the best trials of a study."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from storage.database import Database
+from storage.errors import StudyMissing
+from storage.history import TrialRow, read_trials
+from storage.openings import list_openings
+from study import bundle
+from study._plugin_files import portable
+from study.bundle import Metrics, write_folder
+from study.card import model_card
+from study.openings import open_test
+from study.plan import Plan, build_plan
+from study.stored import StoredStudy, load_stored
+from study.summary import leaders
+from study.weights import trial_weights
+
+PACKAGES = ("torch", "optuna", "numpy", "h5py", "safetensors", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One exported trial."""
+
+    number: int
+    folder: Path
+    metrics: Metrics
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {"trial": self.number, "folder": str(self.folder), "metrics": self.metrics}
+
+
+def export_trials(
+    database: Database,
+    name: str,
+    to: Path,
+    *,
+    top: int = 1,
+    trial: int | None = None,
+    test_all: bool = False,
+    replace: bool = False,
+) -> list[Exported]:
+    """Export the best trials, the first into `to`, further ones into ``to/2``, ``to/3``, …
+
+    The test events are opened for the first one (for all with `test_all`): its metrics on them are computed once
+    and recorded in the database; a later export shows the record.
+
+    Raises:
+        StudyMissing: No such study, or no such complete trial.
+        DataError: The data cannot be read.
+        FileExistsError: The folder exists and is not to be replaced.
+    """
+    stored = load_stored(database, name)
+    plan = build_plan(stored.config, stored.folder)
+    chosen = _chosen(read_trials(database, stored.study_id), plan, name, top, trial)
+    done = []
+    for rank, row in enumerate(chosen):
+        folder = to if len(chosen) == 1 else to / f"{rank + 1}-trial-{row.number}"
+        done.append(_export(database, stored, plan, row, folder, test=rank == 0 or test_all, replace=replace))
+    return done
+
+
+def _chosen(rows: Sequence[TrialRow], plan: Plan, name: str, top: int, trial: int | None) -> list[TrialRow]:
+    best = leaders(rows, plan)
+    if trial is None:
+        if not best:
+            raise StudyMissing(f"study {name!r} has no complete trial to export")
+        return best[:top]
+    for row in best:
+        if row.number == trial:
+            return [row]
+    states = {row.number: row.state.name for row in rows}
+    found = f"trial {trial} is {states[trial]}" if trial in states else f"there is no trial {trial}"
+    complete = ", ".join(str(row.number) for row in best[:10]) or "none"
+    raise StudyMissing(f"study {name!r}: {found}; complete trials, best first: {complete}")
+
+
+def _export(
+    database: Database, stored: StoredStudy, plan: Plan, row: TrialRow, to: Path, *, test: bool, replace: bool
+) -> Exported:
+    with trial_weights(stored, plan, row) as weights:
+        if test and stored.facts.events["test"] > 0:
+            open_test(database, stored, plan, row, weights)
+        openings = {opening.number: opening for opening in list_openings(database, stored.study_id)}
+        opened = openings.get(row.number)
+        metrics: Metrics = {
+            "validation": {name: row.attributes.get(name) for name in ("loss", *plan.kind.metrics)},
+            "test": dict(opened.metrics) if opened else None,
+        }
+        config, plugins = portable(plan, row.parameters)
+        files: dict[str, str | Path] = {
+            bundle.CONFIG: _yaml(_config_tree(plan, row, config)),
+            bundle.METRICS: json.dumps(metrics, indent=2) + "\n",
+            bundle.DATA: json.dumps(stored.facts.to_json(), indent=2) + "\n",
+            bundle.ENVIRONMENT: json.dumps(_environment(row), indent=2) + "\n",
+            bundle.CARD: model_card(plan, stored.facts, row, metrics, opened, len(openings)),
+            bundle.WEIGHTS: weights,
+            **plugins,
+        }
+        write_folder(to, files, replace=replace)
+    return Exported(row.number, to, metrics)
+
+
+def _config_tree(plan: Plan, row: TrialRow, portable_config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "format": bundle.FORMAT,
+        "study": plan.config.name,
+        "trial": row.number,
+        "seed": row.attributes.get("seed"),
+        "best_epoch": row.attributes.get("best_epoch"),
+        "hyperparameters": plan.space.resolved(row.parameters),
+        **portable_config,
+    }
+
+
+def _yaml(tree: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True)
+
+
+def _environment(row: TrialRow) -> dict[str, Any]:
+    """What the bits of a training depend on."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "machine": platform.machine(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "device": row.attributes.get("device"),
+        "worker": row.attributes.get("worker"),
+    }

@@ -1,0 +1,1 @@
+"""Where agents run, one way per file: `LAUNCHER` of each module."""

@@ -1,0 +1,152 @@
+"""A study as the database keeps it: create it, load it, change what may change."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from storage import studies
+from storage.agents import user_and_host
+from storage.database import Database
+from storage.errors import ConfigError, DataError
+from storage.studies import Budget, Change, StudyRecord
+from study.config import CHANGEABLE, StudyConfig, flatten
+from study.loading import validated
+from study.plan import Facts, Plan, check_fingerprint, gather_facts, open_data
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study's record with its parts decoded.
+
+    Attributes:
+        folder: What relative paths of the configuration refer to.
+        files: Folder for weights and logs.
+    """
+
+    record: StudyRecord
+    config: StudyConfig
+    facts: Facts
+    folder: Path
+    files: Path
+
+    @property
+    def study_id(self) -> int:
+        """Optuna's id."""
+        return self.record.study_id
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.record.name
+
+
+def load_stored(database: Database, name: str) -> StoredStudy:
+    """The study of that name.
+
+    Raises:
+        StudyMissing: There is none.
+    """
+    return decoded(studies.load_study(database, name))
+
+
+def decoded(record: StudyRecord) -> StoredStudy:
+    """A record with its parts decoded."""
+    config = validated(record.config, default_name=record.name, source=f"the configuration of study {record.name!r}")
+    folder, files = Path(record.facts["folder"]), Path(record.facts["files"])
+    return StoredStudy(record, config, Facts.from_json(record.facts), folder, files)
+
+
+def create_or_update(url: str, plan: Plan) -> bool:
+    """Create the study, or apply the changes that are allowed to one that exists; whether it was created.
+
+    Raises:
+        ConfigError: It exists with another configuration; the message names the keys and the command that helps.
+        DataError: The data cannot be used, or are not those the study was created with.
+    """
+    config = plan.config
+    dataset = open_data(plan)
+    database = Database(url)
+    try:
+        known = {record.name: record for record in studies.list_studies(database)}
+        if config.name in known:
+            _update(database, decoded(known[config.name]), plan)
+            check_fingerprint(plan, decoded(known[config.name]).facts, dataset)
+            return False
+        facts = gather_facts(plan, dataset)
+        _check_workable(plan, facts)
+        where = {"folder": str(plan.folder), "files": str(files_folder(database, plan))}
+        created = studies.create_study(
+            url,
+            config.name,
+            directions=[plan.direction],
+            metric_names=[plan.metric],
+            config=config.to_json(),
+            facts=facts.to_json() | where,
+            budget=budget_of(config),
+        )
+        if not created:  # another launch was first
+            _update(database, load_stored(database, config.name), plan)
+        return created
+    finally:
+        database.close()
+
+
+def files_folder(database: Database, plan: Plan) -> Path:
+    """Where a study's weights and logs go: beside the SQLite file unless the study file says otherwise."""
+    if plan.config.checkpoint.dir is not None:
+        return (plan.folder / Path(plan.config.checkpoint.dir).expanduser() / plan.config.name).absolute()
+    if database.url.get_backend_name() == "sqlite":
+        file = Path(str(database.url.database))
+        return file.with_name(f"{file.stem}-files") / plan.config.name
+    return Path.cwd() / "studyhall-files" / plan.config.name
+
+
+def budget_of(config: StudyConfig) -> Budget:
+    """The budget as the database enforces it."""
+    hours = config.budget.gpu_hours
+    return Budget(config.budget.trials, None if hours is None else hours * 3600.0)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """Leaves in which two configurations differ, by dotted key."""
+    before, after = flatten(old), flatten(new)
+    return [
+        Change(key, before.get(key), after.get(key))
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _update(database: Database, stored: StoredStudy, plan: Plan) -> None:
+    changes = differences(stored.config.to_json(), plan.config.to_json())
+    if not changes:
+        return
+    refused = [change for change in changes if change.key.partition(".")[0] not in CHANGEABLE]
+    if refused:
+        lines = [f"  {c.key}: {json.dumps(c.old)} in the database, {json.dumps(c.new)} given" for c in refused]
+        raise ConfigError(
+            f"study {stored.name!r} exists with another configuration:\n"
+            + "\n".join(lines)
+            + f"\nOnly {', '.join(CHANGEABLE)} may change. To search with the new one, start a study of another name: "
+            f"studyhall launch … --set study.name={stored.name}-2"
+        )
+    studies.change_config(
+        database,
+        stored.study_id,
+        plan.config.to_json(),
+        changes,
+        budget_of(plan.config),
+        changed_by=user_and_host(),
+    )
+
+
+def _check_workable(plan: Plan, facts: Facts) -> None:
+    """Build each family once, so that a mistake shows before the first trial."""
+    from study.costs import build_defaults
+
+    for name, failure in build_defaults(plan, facts).items():
+        raise ConfigError(f"space.model {name!r} cannot be built for events of shape {facts.shape}: {failure}")
+    if plan.config.training.class_weights and not plan.kind.classification:
+        raise DataError(f"training.class_weights needs classes; objective {plan.kind.name!r} has none")

@@ -1,0 +1,62 @@
+"""A trial's weights: those kept from its training, or trained again."""
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from storage.errors import DataError
+from storage.history import TrialRow
+from study._training import TrialRun, load_trial_data
+from study.plan import Plan
+from study.stored import StoredStudy
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def trial_weights(stored: StoredStudy, plan: Plan, row: TrialRow) -> Iterator[Path]:
+    """A safetensors file of the trial's best weights, valid inside the context.
+
+    Weights of all but the best few trials are not kept; such a trial is trained again, which gives the same bits on
+    the same machine.
+
+    Raises:
+        DataError: Training again gave another value, so this is not the machine, data or version it was trained on.
+    """
+    if row.weights is not None and Path(row.weights).is_file():
+        yield Path(row.weights)
+        return
+    with tempfile.TemporaryDirectory(prefix="studyhall-") as folder:
+        path = Path(folder) / "best.safetensors"
+        _train_again(stored, plan, row, path)
+        yield path
+
+
+def _train_again(stored: StoredStudy, plan: Plan, row: TrialRow, path: Path) -> None:
+    logger.warning("the weights of trial %d were not kept: training it again", row.number)
+    run = TrialRun(plan, stored.facts, row.number, row.parameters, "cpu")
+    data = load_trial_data(plan, stored.facts)
+    with one_thread():
+        for epoch in run.epochs(data, should_stop=lambda: False):
+            logger.info("epoch %d: %s %.4f", epoch.epoch, plan.metric, epoch.metrics[plan.metric])
+    if run.value != row.value:
+        raise DataError(
+            f"trial {row.number} trained again gives {plan.metric} {run.value!r}, not {row.value!r}: another machine, "
+            "data file or version of torch than it was trained with; export it there"
+        )
+    run.save_weights(path)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute as a worker on the CPU does: the number of threads changes the last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
