@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Gains 1/√E[f(z)²] for standard normal z keep the signal's second moment from layer to layer (He et al. 2015).
+# The gain g solves E[f(g·z)²] = 1 for standard normal z, so that a layer keeps a unit second moment (He et al. 2015).
+# gelu and silu are no multiples of themselves: there 1/√E[f(z)²], right for the ReLUs, makes the signal grow.
 _ACTIVATIONS: dict[str, tuple[Callable[[], nn.Module], float]] = {
     "relu": (lambda: nn.ReLU(inplace=True), math.sqrt(2.0)),
-    "gelu": (nn.GELU, 1.534),
-    "silu": (nn.SiLU, 1.677),
+    "gelu": (nn.GELU, 1.4680),
+    "silu": (nn.SiLU, 1.5588),
     "leaky_relu": (lambda: nn.LeakyReLU(0.01, inplace=True), math.sqrt(2.0 / (1.0 + 0.01**2))),
 }
 ACTIVATIONS = tuple(_ACTIVATIONS)

@@ -80,9 +80,13 @@ class Real:
 
     def contains(self, value: object) -> bool:
         """Whether the value is a finite number (no bool) of this range; steps are met to one part in 10^8."""
-        if not isinstance(value, int | float) or not _is_number(value) or not self.low <= value <= self.high:
+        if not isinstance(value, int | float) or not _is_number(value):
             return False
-        return self.step is None or _is_multiple(value - self.low, self.step)
+        if self.step is None:
+            return self.low <= value <= self.high
+        # Sums of steps miss the ends by rounding (0.1 + 0.2 > 0.3), so the ends are counted in steps too.
+        inside = self.low - self.step / 2 < value < self.high + self.step / 2
+        return inside and _is_multiple(value - self.low, self.step)
 
     def __str__(self) -> str:
         steps = f" in steps of {self.step}" if self.step is not None else ""

@@ -71,24 +71,26 @@ def mae(predicted: Floats, true: Floats) -> float:
 
 
 def resolution(predicted: Floats, true: Floats) -> float:
-    """Return the standard deviation of the relative error (predicted - true) / |true|.
+    """Return the standard deviation of the response predicted / true, over its mean.
 
-    It is undefined if any true value is 0.
+    The mean is divided out, as in a calorimeter's σ/E: a network that predicts too little everywhere gains nothing,
+    and a constant prediction does not look sharp. It is undefined if any true value is 0, or the mean response is not
+    above 0.
     """
-    relative = _relative(predicted, true)
-    return float(np.std(relative)) if len(relative) else np.nan
+    response = 1 + _relative(predicted, true)
+    return float(np.std(response) / np.mean(response)) if len(response) and np.mean(response) > 0 else np.nan
 
 
 def resolution_68(predicted: Floats, true: Floats) -> float:
-    """Return half the width of the central 68.27 % of the relative errors.
+    """Return half the width of the central 68.27 % of the response predicted / true, over its median.
 
     For Gaussian errors it equals `resolution`; unlike that, a few far outliers hardly move it.
     """
-    relative = _relative(predicted, true)
-    if not len(relative) or not np.isfinite(relative).all():
+    response = 1 + _relative(predicted, true)
+    if not len(response) or not np.isfinite(response).all() or np.median(response) <= 0:
         return np.nan
-    low, high = np.percentile(relative, _CENTRAL)
-    return float(high - low) / 2
+    low, high = np.percentile(response, _CENTRAL)
+    return float((high - low) / 2 / np.median(response))
 
 
 def bias(predicted: Floats, true: Floats) -> float:

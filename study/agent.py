@@ -38,6 +38,8 @@ REFUSED_S = 1.0
 """Wait before claiming again after a refusal."""
 HAND_BACK_S = 60.0
 """How long workers may take to reach a batch boundary before they are killed."""
+FINAL = (Refusal.DONE, Refusal.STOPPED, Refusal.PAUSED)
+"""Refusals after which an idle agent ends; another launch goes on."""
 EQUAL_ERRORS = 5
 """After so many failures in a row with the same message the study pauses: it is a mistake, not bad luck."""
 
@@ -122,7 +124,7 @@ class Agent:
             if now >= claim_at:
                 refusal = self._claim_all(pool)
                 claim_at = now + REFUSED_S if refusal else 0.0
-                if refusal in (Refusal.DONE, Refusal.STOPPED) and not _busy(pool):
+                if refusal in FINAL and not _busy(pool):
                     return refusal
             self._listen(pool, POLL_S if _busy(pool) else REFUSED_S)
             self._watch(pool)

@@ -117,7 +117,7 @@ def _cost(plan: Plan, facts: Facts, training: Events, sampled: Mapping[str, Any]
         began = time.perf_counter()
         with _saved_bytes() as saved:
             loss = task.loss(model(inputs), targets).mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's annotation
         optimizer.step()
         optimizer.zero_grad()
         seconds.append(time.perf_counter() - began)

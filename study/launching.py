@@ -16,7 +16,9 @@ from study.stored import create_or_update, load_stored
 from study.summary import Summary, summarise
 
 FOLLOW_S = 1.0
-"""Seconds between two looks at the study."""
+"""Least seconds between two looks at the study."""
+LOOK_SHARE = 20.0
+"""Looking may take one part in so many of the time."""
 
 
 class End(enum.Enum):
@@ -79,7 +81,11 @@ def launch(
     database = Database(url)
     try:
         stored = load_stored(database, plan.config.name)
+        summary = summarise(database, stored)
         log = stored.files / "logs" / f"agent-{time.strftime('%Y%m%d-%H%M%S')}.log"
+        if summary.done:
+            follow(summary)
+            return Launched(End.DONE, created, summary, log)
         with _counted_interrupts() as interrupts:
             agents = launcher.start(AgentCommand(plan.config.name, url, workers, devices, log))
             try:
@@ -99,8 +105,10 @@ def _follow(agents: Running, interrupts: _Interrupts, look: Callable[[], None]) 
         if interrupts.count > passed_on:
             passed_on = interrupts.count
             agents.interrupt()
+        began = time.monotonic()
         look()
-        time.sleep(FOLLOW_S)
+        # A look at a large study costs much; it must not slow the trials down.
+        time.sleep(max(FOLLOW_S, LOOK_SHARE * (time.monotonic() - began)))
     return code
 
 

@@ -11,6 +11,7 @@ from storage.agents import user_and_host
 from storage.database import Database
 from storage.errors import ConfigError, DataError
 from storage.studies import Budget, Change, StudyRecord
+from storage.tables import StudyState
 from study.config import CHANGEABLE, StudyConfig, flatten
 from study.loading import validated
 from study.plan import Facts, Plan, check_fingerprint, gather_facts, open_data
@@ -71,8 +72,10 @@ def create_or_update(url: str, plan: Plan) -> bool:
     try:
         known = {record.name: record for record in studies.list_studies(database)}
         if config.name in known:
-            _update(database, decoded(known[config.name]), plan)
-            check_fingerprint(plan, decoded(known[config.name]).facts, dataset)
+            stored = decoded(known[config.name])
+            check_fingerprint(plan, stored.facts, dataset)
+            _update(database, stored, plan)
+            _resume(database, stored)
             return False
         facts = gather_facts(plan, dataset)
         _check_workable(plan, facts)
@@ -140,6 +143,13 @@ def _update(database: Database, stored: StoredStudy, plan: Plan) -> None:
         budget_of(plan.config),
         changed_by=user_and_host(),
     )
+
+
+def _resume(database: Database, stored: StoredStudy) -> None:
+    """A launch is somebody's wish that the study runs, also when it had been paused or stopped."""
+    if stored.record.state is not StudyState.RUNNING:
+        with database.write() as connection:
+            studies.set_state(connection, stored.study_id, StudyState.RUNNING)
 
 
 def _check_workable(plan: Plan, facts: Facts) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from study.summary import Summary
 
 SHOWN_TRIALS = 10
-TABLE_PARAMETERS = ("model", "optimizer", "lr", "batch_size", "normalize")
+TABLE_PARAMETERS = ("model", "optimizer", "lr", "batch_size")
 """Those that every study has; `status --json` lists all of a trial."""
 
 
@@ -68,7 +68,13 @@ def trials_table(console: Console, summary: "Summary", limit: int) -> None:
     rows = ranked(summary)[:limit]
     if not rows:
         return
-    table = Table(title=f"best {len(rows)} of {len(summary.trials)} trials", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=f"best {len(rows)} of {len(summary.trials)} trials",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     shown = [name for name in TABLE_PARAMETERS if any(name in row.parameters for row in rows)]
     for heading in ("trial", "state", summary.metric, "epochs", "time", *shown):
         table.add_column(heading)
@@ -112,7 +118,9 @@ def inspection_table(console: Console, found: "Inspection") -> None:
     shape = "×".join(map(str, found.shape))
     how = "memory-mapped" if found.mapped else "chunked or compressed"
     console.print(f"[bold]{found.path}[/]", highlight=False)
-    lines: dict[str, Any] = {"events": f"{found.count} of {shape} (C×H×W), {found.dtype}, {found.memory_mb:g} MB, {how}"}
+    lines: dict[str, Any] = {
+        "events": f"{found.count} of {shape} (C×H×W), {found.dtype}, {found.memory_mb:g} MB, {how}"
+    }
     lines["datasets"] = ", ".join(f"{name} {tuple(size)}" for name, size in found.datasets.items())
     for item in found.classes[:20]:
         lines[f"class {item.label}"] = f"{item.name}: {item.events} events ({item.events / found.count:.1%})"

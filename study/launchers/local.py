@@ -1,5 +1,6 @@
 """One agent on this machine."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -39,8 +40,8 @@ class LocalAgent:
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and its workers."""
-        if self._process.poll() is None:
+        """End it and its workers, also those that outlived it."""
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 

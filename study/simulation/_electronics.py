@@ -42,19 +42,20 @@ def _direct_hits(light: Illumination, rng: np.random.Generator) -> tuple[Index, 
     expected = light.photo_electrons.ravel()
     waits = rng.standard_exponential(expected.shape, dtype=np.float32)
     hit = np.flatnonzero(waits < expected)
-    rows = hit // c.PMTS
+    pmts = hit // len(light.modules)
+    rows = hit - pmts * len(light.modules)
     number = 1 + rng.poisson(expected[hit] - waits[hit])
     width = np.hypot(light.spreads, c.TRANSIT_TIME_SPREAD)[rows]
     times = light.times.ravel()[hit] + width * _earliest(number, rng)
-    return hit + (2 * light.modules[rows] - rows) * c.PMTS, number, np.maximum(times, 1e-3)
+    return 2 * c.PMTS * light.modules[rows] + pmts, number, np.maximum(times, 1e-3)
 
 
 def _scattered_hits(light: Illumination, events: int, rng: np.random.Generator) -> tuple[Index, Array]:
     """Flat tubes and times of light that came a long way round: anywhere, and later than the direct light."""
     event = light.modules // _geometry.MODULES
-    weights = light.photo_electrons.sum(axis=1)
+    weights = light.photo_electrons.sum(axis=0)
     expected = np.bincount(event, weights, minlength=events)
-    arrival = np.bincount(event, weights * light.times[:, 0], minlength=events) / np.maximum(expected, 1e-9)
+    arrival = np.bincount(event, weights * light.times[0], minlength=events) / np.maximum(expected, 1e-9)
     hit = np.repeat(np.arange(events), rng.poisson(c.SCATTERED_FRACTION * expected))
     times = arrival[hit] + c.SCATTERED_DELAY * rng.standard_exponential(len(hit))
     return hit * TUBES + rng.integers(TUBES, size=len(hit)), times.astype(np.float32)

@@ -43,7 +43,7 @@ class Emission:
     def in_water(cls, **columns: NDArray[np.floating]) -> "Emission":
         """Makes the pieces as float32, those outside the tank without light."""
         arrays = {name: np.ascontiguousarray(column, dtype=np.float32) for name, column in columns.items()}
-        arrays["photo_electrons"] *= _geometry.is_inside(arrays["positions"])
+        arrays["photo_electrons"] = arrays["photo_electrons"] * _geometry.is_inside(arrays["positions"])
         return cls(**arrays)
 
 

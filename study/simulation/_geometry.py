@@ -48,9 +48,9 @@ def _pmt_normals() -> Array:
     """Direction each tube faces in its module's frame, (19, 3)."""
     tilt = np.radians(np.repeat(c.RING_TILTS, (1, 6, 12)))
     around = np.radians(np.concatenate([[0.0], np.arange(6) * 60.0, np.arange(12) * 30.0]))
-    return np.stack(
-        [np.sin(tilt) * np.cos(around), np.sin(tilt) * np.sin(around), np.cos(tilt)], axis=1
-    ).astype(np.float32)
+    return np.stack([np.sin(tilt) * np.cos(around), np.sin(tilt) * np.sin(around), np.cos(tilt)], axis=1).astype(
+        np.float32
+    )
 
 
 def _pmt_heights() -> Array:
@@ -69,18 +69,19 @@ MODULE_ANGLES = _module_angles()
 PMT_NORMALS = _pmt_normals()
 PMT_OFFSETS = _pmt_offsets()
 MODULE_CENTRES = _module_centres()
+_COSINES, _SINES = np.cos(MODULE_ANGLES), np.sin(MODULE_ANGLES)
 
 
 def to_module_frame(vectors: Array, modules: NDArray[np.intp]) -> Array:
-    """Turns vectors (n, 3) of the tank's frame into the frames of the modules (n,)."""
-    cos, sin = np.cos(MODULE_ANGLES)[modules], np.sin(MODULE_ANGLES)[modules]
-    x, y, z = vectors[:, 0], vectors[:, 1], vectors[:, 2]
-    return np.stack([z * cos - x * sin, y, -x * cos - z * sin], axis=1)
+    """Turns vectors (3, n) of the tank's frame into the frames of the modules (n,)."""
+    cos, sin = _COSINES[modules], _SINES[modules]
+    x, y, z = vectors
+    return np.stack([z * cos - x * sin, y, -x * cos - z * sin])
 
 
 def pmt_positions() -> Array:
     """Position of every tube in the tank's frame, (16, 40, 19, 3)."""
-    cos, sin = np.cos(MODULE_ANGLES)[:, None], np.sin(MODULE_ANGLES)[:, None]
+    cos, sin = _COSINES[:, None], _SINES[:, None]
     right, up, inwards = PMT_OFFSETS.T
     offsets = np.stack([-sin * right - cos * inwards, up + 0 * sin, cos * right - sin * inwards], axis=-1)
     return (MODULE_CENTRES[:, None] + offsets).reshape(c.ROWS, c.COLUMNS, c.PMTS, 3).astype(np.float32)

@@ -84,7 +84,7 @@ def _shower(
     none, makes its track shorter or longer than that: a gamma distribution with a standard deviation of one half.
     """
     path = c.RADIATION_LENGTH * np.log1p(kinetic / c.CRITICAL_ENERGY) * rng.gamma(4.0, 1 / 4, len(kinetic))
-    path = np.minimum(path, 0.9 * kinetic / _IONISATION)
+    path = np.clip(path, 1e-6, np.maximum(0.9 * kinetic / _IONISATION, 1e-6))
     share = path * _IONISATION / np.maximum(kinetic, 1e-6)
     light = _shower_light(kinetic, rng)
     primary = _primary(vertices, directions, kinetic, path, rng, pieces)

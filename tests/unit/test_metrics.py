@@ -95,8 +95,8 @@ def test_resolutions_of_gaussian_relative_errors_are_their_width_whatever_the_en
     true = random.uniform(100, 1000, 100_000)
     predicted = true * (1.05 + 0.1 * random.standard_normal(len(true)))
 
-    assert metrics.resolution(predicted, true) == pytest.approx(0.1, rel=0.01)
-    assert metrics.resolution_68(predicted, true) == pytest.approx(0.1, rel=0.01)
+    assert metrics.resolution(predicted, true) == pytest.approx(0.1 / 1.05, rel=0.01)
+    assert metrics.resolution_68(predicted, true) == pytest.approx(0.1 / 1.05, rel=0.01)
     assert metrics.bias(predicted, true) == pytest.approx(0.05, rel=0.02)
 
 
@@ -112,6 +112,25 @@ def test_bias_does_not_depend_on_its_sign():
     true = np.array([100.0, 200.0])
 
     assert metrics.bias(0.9 * true, true) == pytest.approx(metrics.bias(1.1 * true, true))
+
+
+@pytest.mark.parametrize("metric", [metrics.resolution, metrics.resolution_68])
+def test_a_resolution_does_not_gain_from_predicting_too_little(metric):
+    rng = np.random.default_rng(4)
+    true = rng.uniform(100, 1000, 10_000)
+    predicted = true * rng.normal(1.0, 0.1, 10_000)
+
+    assert metric(predicted * 0.01, true) == pytest.approx(metric(predicted, true))
+
+
+@pytest.mark.parametrize("metric", [metrics.resolution, metrics.resolution_68])
+@pytest.mark.parametrize("constant", [0.0, 1e-30, 500.0])
+def test_a_constant_prediction_never_has_a_good_resolution(metric, constant):
+    true = np.linspace(100.0, 1000.0, 1000)
+
+    value = metric(np.full(1000, constant), true)
+
+    assert np.isnan(value) or value > 0.4
 
 
 @pytest.mark.parametrize("metric", [metrics.resolution, metrics.resolution_68, metrics.bias])
