@@ -71,12 +71,12 @@ def _check(charge_time: NDArray[np.floating]) -> None:
 
 
 def _draw_panels(axes: Sequence[Axes] | NDArray[np.object_], charge_time: NDArray[np.floating], title: str) -> None:
-    """Draws charges and times; what comes later than 97 % of the charge, mostly noise, has one colour."""
+    """Draws charges and times; what comes later than 93 % of the charge, mostly noise, has one colour."""
     first = _first_column(charge_time[..., : c.PMTS])
     turned = np.roll(charge_time, -first, axis=1).reshape(-1, 2, c.PMTS)
     charge, time = turned[:, 0].ravel(), turned[:, 1].ravel()
     hit = charge > 0
-    early, late = _weighted_quantiles(time[hit], charge[hit], (0.01, 0.97)) if hit.any() else (0.0, 1.0)
+    early, late = _weighted_quantiles(time[hit], charge[hit], (0.01, 0.93)) if hit.any() else (0.0, 1.0)
     logarithmic = LogNorm(0.5, max(2.0, float(charge.max())))
     _draw_barrel(axes[0], charge, hit, logarithmic, "viridis", "charge (photo-electrons)", first)
     _draw_barrel(axes[1], time, hit, Normalize(early, max(late, early + 1)), "cividis_r", "time (ns)", first)
@@ -109,7 +109,8 @@ def _draw_barrel(
     first: int,
 ) -> None:
     """Draws all tubes grey and the hit ones in colour, azimuth to the right and metres upwards."""
-    places = _places() + [first * _PITCH, 0.0]
+    places = _places()
+    places[:, 0] += first * _PITCH
     mapping = ScalarMappable(norm, _brighter(colours))
     _add_circles(axes, places[~hit], UNHIT)
     _add_circles(axes, places[hit], mapping.to_rgba(values[hit]))
@@ -146,7 +147,7 @@ def _add_circles(axes: Axes, places: NDArray[np.floating], colours: str | NDArra
     circles = EllipseCollection(
         height / _DEGREE, height, 0 * height, units="xy", offsets=places, offset_transform=axes.transData
     )
-    circles.set_facecolor(colours)
+    circles.set_facecolor(colours if isinstance(colours, str) else list(colours))
     axes.add_collection(circles)
 
 

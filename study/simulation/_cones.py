@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from study.simulation import _constants as c
 from study.simulation import _geometry
+from study.simulation._arrays import Array, Floats, Index
 from study.simulation._emission import Emission
-
-Array = NDArray[np.float32]
-Index = NDArray[np.intp]
 
 WIDTHS = 3.0  # standard deviations of a cone that are worked out; 0.3 % of the light lies beyond
 FAINTEST = 0.02  # photo-electrons; a piece that would give a module less gives it none, 0.3 % of the light in all
@@ -40,7 +37,7 @@ class Pairs:
     distances: Array
     cosines: Array
     widths: Array
-    strengths: Array
+    strengths: Floats
 
     def __len__(self) -> int:
         return len(self.tracks)

@@ -27,7 +27,7 @@ STERNHEIMER = (0.09116, 3.4773, 0.2400, 2.8004, 3.5017)  # a, k, x0, x1, C of th
 # Light in water
 REFRACTIVE_INDEX = 1.34  # at about 430 nm, where the light times the efficiency peaks (IAPWS R9-97, 20 °C)
 GROUP_INDEX = 1.38  # n - λ dn/dλ at the same wavelength: the speed of the light is c / GROUP_INDEX
-CHROMATIC_SPREAD = 0.006  # of cos θ: n falls from 1.36 to 1.33 between 300 and 600 nm
+CHROMATIC_SPREAD = 0.004  # of cos θ = 1/(nβ): n falls from 1.36 to 1.33 between 300 and 600 nm
 ATTENUATION_LENGTH = 1e4  # cm; ultra-pure water, about 100 m (Super-Kamiokande, NIM A 501 (2003) 418)
 WAVELENGTHS = (300e-7, 600e-7)  # cm, the band in which 3-inch bialkali tubes see light
 PHOTONS_PER_LENGTH = 2 * math.pi * FINE_STRUCTURE * (1 / WAVELENGTHS[0] - 1 / WAVELENGTHS[1])
@@ -57,8 +57,7 @@ CHARGE_THRESHOLD = 0.10  # photo-electrons, the least charge a hit is given
 TRANSIT_TIME_SPREAD = 1.0  # ns, standard deviation for one photo-electron
 DARK_RATE = 1e-6  # per ns and tube, 1 kHz
 READOUT_WINDOW = 300.0  # ns after the interaction
-SCATTERED_FRACTION = 0.05  # of the direct light: scattered in the water or reflected by the wall, late and anywhere
-SCATTERED_DELAY = 20.0  # ns, mean delay of that light: some metres of detour
+REFLECTED_FRACTION = 0.05  # of the direct light, again: sent back by black sheet and glass, which reflect some percent
 
 # Events
 ENERGY_SPAN = 1000.0  # MeV above the Cherenkov threshold, drawn uniformly

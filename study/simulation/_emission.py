@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from study.simulation import _geometry
-
-Array = NDArray[np.float32]
+from study.simulation._arrays import Array, Floats, Index
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,14 @@ class Emission:
             raise ValueError(f"pieces of track differ in shape: times {shape}, vectors {vectors}, scalars {scalars}")
 
     @classmethod
-    def in_water(cls, **columns: NDArray[np.floating]) -> "Emission":
+    def in_water(cls, **columns: Floats) -> "Emission":
         """Makes the pieces as float32, those outside the tank without light."""
         arrays = {name: np.ascontiguousarray(column, dtype=np.float32) for name, column in columns.items()}
         arrays["photo_electrons"] = arrays["photo_electrons"] * _geometry.is_inside(arrays["positions"])
         return cls(**arrays)
 
 
-def join(parts: list[Emission], order: NDArray[np.intp]) -> Emission:
+def join(parts: list[Emission], order: Index) -> Emission:
     """Stacks the events of ``parts`` and puts stacked event ``order[i]`` in place i."""
 
     def column(name: str) -> Array:
@@ -57,7 +55,7 @@ def join(parts: list[Emission], order: NDArray[np.intp]) -> Emission:
     return Emission(**{name: column(name) for name in Emission.__dataclass_fields__})
 
 
-def tilt(directions: NDArray[np.floating], first: NDArray[np.floating], second: NDArray[np.floating]) -> Array:
+def tilt(directions: Floats, first: Floats, second: Floats) -> Array:
     """Turns unit vectors (..., 3) by small angles (...) in radians about two axes of their own.
 
     The axes are those of Duff et al., Journal of Computer Graphics Techniques 6 (2017) 1: no direction is special.
@@ -74,4 +72,5 @@ def tilt(directions: NDArray[np.floating], first: NDArray[np.floating], second: 
         ],
         axis=-1,
     )
-    return (turned / np.sqrt(1 + first * first + second * second)[..., None]).astype(np.float32)
+    length: Floats = np.sqrt(1 + first * first + second * second)
+    return (turned / length[..., None]).astype(np.float32)

@@ -18,11 +18,9 @@ In a module's own frame the axes point right (to the next column), up, and inwar
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from study.simulation import _constants as c
-
-Array = NDArray[np.float32]
+from study.simulation._arrays import Array, Flags, Floats, Index
 
 MODULES = c.ROWS * c.COLUMNS
 FLIP_HORIZONTAL = np.array([0, 4, 3, 2, 1, 6, 5, 13, 12, 11, 10, 9, 8, 7, 18, 17, 16, 15, 14])
@@ -41,28 +39,29 @@ def _module_centres() -> Array:
     """Mean position of the tubes of each module, (640, 3)."""
     radius = c.TANK_RADIUS - _pmt_heights().mean()
     height = np.repeat(((c.ROWS - 1) / 2 - np.arange(c.ROWS)) * c.ROW_PITCH, c.COLUMNS)
-    return np.stack([radius * np.cos(MODULE_ANGLES), height, radius * np.sin(MODULE_ANGLES)], axis=1).astype(np.float32)
+    centres = np.stack([radius * np.cos(MODULE_ANGLES), height, radius * np.sin(MODULE_ANGLES)], axis=1)
+    return centres.astype(np.float32)
 
 
 def _pmt_normals() -> Array:
     """Direction each tube faces in its module's frame, (19, 3)."""
     tilt = np.radians(np.repeat(c.RING_TILTS, (1, 6, 12)))
     around = np.radians(np.concatenate([[0.0], np.arange(6) * 60.0, np.arange(12) * 30.0]))
-    return np.stack([np.sin(tilt) * np.cos(around), np.sin(tilt) * np.sin(around), np.cos(tilt)], axis=1).astype(
-        np.float32
-    )
+    normals = np.stack([np.sin(tilt) * np.cos(around), np.sin(tilt) * np.sin(around), np.cos(tilt)], axis=1)
+    return normals.astype(np.float32)
 
 
 def _pmt_heights() -> Array:
     """How far each tube's face stands off the wall, (19,): they lie on a sphere centred behind the vessel's rim."""
     behind = np.sqrt(c.VESSEL_CURVATURE**2 - c.VESSEL_RADIUS**2) - c.VESSEL_CYLINDER
-    return (c.PMT_SPHERE_RADIUS * PMT_NORMALS[:, 2] - behind).astype(np.float32)
+    heights: Array = c.PMT_SPHERE_RADIUS * PMT_NORMALS[:, 2] - np.float32(behind)
+    return heights
 
 
 def _pmt_offsets() -> Array:
     """Position of each tube's face from the mean of all, in the module's frame, (19, 3)."""
-    positions = c.PMT_SPHERE_RADIUS * PMT_NORMALS
-    return (positions - positions.mean(axis=0)).astype(np.float32)
+    offsets: Array = c.PMT_SPHERE_RADIUS * (PMT_NORMALS - PMT_NORMALS.mean(axis=0))
+    return offsets
 
 
 MODULE_ANGLES = _module_angles()
@@ -72,7 +71,7 @@ MODULE_CENTRES = _module_centres()
 _COSINES, _SINES = np.cos(MODULE_ANGLES), np.sin(MODULE_ANGLES)
 
 
-def to_module_frame(vectors: Array, modules: NDArray[np.intp]) -> Array:
+def to_module_frame(vectors: Array, modules: Index) -> Array:
     """Turns vectors (3, n) of the tank's frame into the frames of the modules (n,)."""
     cos, sin = _COSINES[modules], _SINES[modules]
     x, y, z = vectors
@@ -84,21 +83,23 @@ def pmt_positions() -> Array:
     cos, sin = _COSINES[:, None], _SINES[:, None]
     right, up, inwards = PMT_OFFSETS.T
     offsets = np.stack([-sin * right - cos * inwards, up + 0 * sin, cos * right - sin * inwards], axis=-1)
-    return (MODULE_CENTRES[:, None] + offsets).reshape(c.ROWS, c.COLUMNS, c.PMTS, 3).astype(np.float32)
+    positions: Array = MODULE_CENTRES[:, None] + offsets
+    return positions.reshape(c.ROWS, c.COLUMNS, c.PMTS, 3)
 
 
-def is_inside(positions: Array) -> NDArray[np.bool_]:
+def is_inside(positions: Floats) -> Flags:
     """Whether points (..., 3) lie in the water: within the radius and the height of the tank."""
-    radius = np.hypot(positions[..., 0], positions[..., 2])
-    return (radius < c.TANK_RADIUS) & (np.abs(positions[..., 1]) < c.TANK_HALF_HEIGHT)
+    within: Flags = np.hypot(positions[..., 0], positions[..., 2]) < c.TANK_RADIUS
+    return within & (np.abs(positions[..., 1]) < c.TANK_HALF_HEIGHT)
 
 
-def distance_to_wall(positions: Array, directions: Array) -> Array:
+def distance_to_wall(positions: Floats, directions: Floats) -> Floats:
     """Path in cm from points inside (n, 3) along unit vectors (n, 3) to the barrel or an end, (n,)."""
-    x, y, z = positions.T.astype(np.float64)
-    u, v, w = directions.T.astype(np.float64)
+    x, y, z = positions.T
+    u, v, w = directions.T
     square = np.maximum(u * u + w * w, 1e-12)
     along = (x * u + z * w) / square
     barrel = -along + np.sqrt(along**2 + (c.TANK_RADIUS**2 - x * x - z * z) / square)
     end = (c.TANK_HALF_HEIGHT - y * np.sign(v)) / np.maximum(np.abs(v), 1e-12)
-    return np.minimum(barrel, end).astype(np.float32)
+    distance: Floats = np.minimum(barrel, end)
+    return distance

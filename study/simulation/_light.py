@@ -13,15 +13,12 @@ centre with its slope, which is linear in the tube's place and so can be summed 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from study.simulation import _constants as c
 from study.simulation import _geometry
+from study.simulation._arrays import Array, Floats, Index
 from study.simulation._cones import NEAREST, Pairs, find_pairs
 from study.simulation._emission import Emission
-
-Array = NDArray[np.float32]
-Index = NDArray[np.intp]
 
 WIDE = 0.4  # a cone is wide when the outer tubes lie less than this many standard deviations across it
 CHUNK = 1024  # pairs worked out tube by tube at a time, so that their arrays stay in the cache
@@ -75,7 +72,7 @@ def illuminate(emission: Emission) -> Illumination:
     )
 
 
-def _summed(columns: list[Array], rows: Index, count: int) -> Array:
+def _summed(columns: list[Floats], rows: Index, count: int) -> Array:
     """Sums the values (p,) of each of k columns that have the same of ``count`` rows, (k, count)."""
     sums = np.zeros((len(columns), count), np.float32)
     for total, column in zip(sums, columns, strict=True):
@@ -94,7 +91,7 @@ def _in_frames(emission: Emission, pairs: Pairs) -> tuple[Array, Array]:
     return path, _geometry.to_module_frame(along, pairs.modules)
 
 
-def _moments(emission: Emission, pairs: Pairs, light: Array, flight: Array) -> list[Array]:
+def _moments(emission: Emission, pairs: Pairs, light: Floats, flight: Floats) -> list[Floats]:
     """Light (p,) of each pair times 1, t, t² and the three components of ``flight`` (3, p).
 
     t is the arrival time at the module's centre in ns, flight the unit vector of the light in the module's frame.
@@ -104,7 +101,7 @@ def _moments(emission: Emission, pairs: Pairs, light: Array, flight: Array) -> l
     return [light, weighted, weighted * arrival, *(light * flight)]
 
 
-def _on_modules(emission: Emission, pairs: Pairs) -> list[Array]:
+def _on_modules(emission: Emission, pairs: Pairs) -> list[Floats]:
     """Wide cones: light at the centre and its slope, 12 columns as ``_TO_TUBES`` takes them, and moments."""
     path, along = _in_frames(emission, pairs)
     flight = path / pairs.distances
@@ -117,7 +114,7 @@ def _on_modules(emission: Emission, pairs: Pairs) -> list[Array]:
     return [*value, *products, *_moments(emission, pairs, total, flight)]
 
 
-def _on_tubes(emission: Emission, pairs: Pairs) -> list[Array]:
+def _on_tubes(emission: Emission, pairs: Pairs) -> list[Floats]:
     """Narrow cones: light on each of the 19 tubes, and moments."""
     path, along = _in_frames(emission, pairs)
     scale = np.float32(np.sqrt(0.5)) / pairs.widths
@@ -128,7 +125,7 @@ def _on_tubes(emission: Emission, pairs: Pairs) -> list[Array]:
     return [*light, *_moments(emission, pairs, light.sum(axis=0), path / pairs.distances)]
 
 
-def _trace(path: Array, along: Array, cosines: Array, scale: Array, strengths: Array) -> Array:
+def _trace(path: Array, along: Array, cosines: Array, scale: Array, strengths: Floats) -> Array:
     """The formula at the top for tubes and pairs, (19, p); ``scale`` is 1 / (√2 · width).
 
     Products with the tubes' offsets do the geometry: squared distances, cos α and cos η times the distance.
@@ -142,7 +139,7 @@ def _trace(path: Array, along: Array, cosines: Array, scale: Array, strengths: A
     off *= closer
     off -= cosines * scale
     off *= off
-    light = np.exp(np.negative(off, out=off), out=off)
+    light: Array = np.exp(np.negative(off, out=off), out=off)
     facing = _TO_FACING @ np.vstack([path * strengths, strengths])
     light *= np.maximum(facing, 0, out=facing)
     light *= inverse

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from study.simulation import _constants as c
 from study.simulation import _electronics, _emission, _kinematics, _light, _particles
+from study.simulation._arrays import Floats
+
+Columns = dict[str, NDArray[np.generic]]
 
 CLASS_NAMES = ("gamma", "electron", "muon")
 GROUP = 48  # events drawn from one random stream, three classes in turn; a change changes the events of every seed
@@ -19,12 +22,13 @@ _THRESHOLDS = (
 )
 
 
-def simulate(count: int, seed: int, *, block: int = GROUP) -> Iterator[dict[str, NDArray[np.generic]]]:
+def simulate(count: int, seed: int, *, block: int = GROUP) -> Iterator[Columns]:
     """Yields ``count`` events, ``block`` at a time (the last block may be smaller).
 
-    Event i depends on ``seed`` and i alone: not on ``count`` nor on ``block``. Among the first 3 m events each class
-    comes m times. The vertex is uniform in the tank at least 70 cm from its walls and ends, the direction is
-    isotropic, and the energy is uniform from the Cherenkov threshold to 1000 MeV above it.
+    Event i depends on ``seed`` and i alone, not on ``count`` nor on ``block``; between machines, rounding may move a
+    photo-electron now and then. Among the first 3 m events each class comes m times. The vertex is uniform in the tank
+    at least 70 cm from its walls and ends, the direction is isotropic, and the energy is uniform from the Cherenkov
+    threshold to 1000 MeV above it.
 
     Args:
         count: Number of events, 0 or more.
@@ -43,19 +47,19 @@ def simulate(count: int, seed: int, *, block: int = GROUP) -> Iterator[dict[str,
     return _blocks(count, seed, block)
 
 
-def _blocks(count: int, seed: int, block: int) -> Iterator[dict[str, NDArray[np.generic]]]:
+def _blocks(count: int, seed: int, block: int) -> Iterator[Columns]:
     groups = (_group(seed, number) for number in numbers())
-    waiting = next(groups)
+    waiting: Columns = {}
     for start in range(0, count, block):
         size = min(block, count - start)
-        while len(waiting["labels"]) < size:
+        while not waiting or len(waiting["labels"]) < size:
             more = next(groups)
-            waiting = {name: np.concatenate([column, more[name]]) for name, column in waiting.items()}
+            waiting = {name: np.concatenate([waiting[name], more[name]]) for name in waiting} or more
         yield {name: column[:size] for name, column in waiting.items()}
-        waiting = {name: column[size:] for name, column in waiting.items()}
+        waiting = {name: column[size:] for name, column in waiting.items() if size < len(column)}
 
 
-def _group(seed: int, number: int) -> dict[str, NDArray[np.generic]]:
+def _group(seed: int, number: int) -> Columns:
     """The events of random stream ``number``: 48 · number and the 47 after it."""
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(number,))))
     labels = np.argsort(rng.random((GROUP // 3, 3)), axis=1).ravel()
@@ -77,7 +81,7 @@ def _group(seed: int, number: int) -> dict[str, NDArray[np.generic]]:
     }
 
 
-def _vertices(rng: np.random.Generator) -> NDArray[np.float64]:
+def _vertices(rng: np.random.Generator) -> Floats:
     """Points (48, 3) in cm, uniform in the tank's inner part."""
     radius = (c.TANK_RADIUS - c.WALL_MARGIN) * np.sqrt(rng.random(GROUP))
     azimuth = 2 * np.pi * rng.random(GROUP)
@@ -85,7 +89,8 @@ def _vertices(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.stack([radius * np.cos(azimuth), height, radius * np.sin(azimuth)], axis=1)
 
 
-def _directions(rng: np.random.Generator) -> NDArray[np.float64]:
+def _directions(rng: np.random.Generator) -> Floats:
     """Isotropic unit vectors, (48, 3)."""
     vectors = rng.standard_normal((GROUP, 3))
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths: Floats = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / lengths
