@@ -3,10 +3,21 @@
 Everything here is pinned by ``optuna>=5.0,<5.1`` and checked by `check_schema`.
 """
 
-import optuna
-from optuna.storages._rdb import models
-from sqlalchemy import Connection, Table, inspect, select
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
+import optuna
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
+from sqlalchemy import Connection, NullPool, Table, insert, inspect, select, text
+from sqlalchemy.engine import URL
+
+from storage._engine import engine_options, prepare
 from storage.errors import SchemaError
 
 STUDIES: Table = models.StudyModel.__table__
@@ -16,6 +27,23 @@ TRIAL_PARAMS: Table = models.TrialParamModel.__table__
 TRIAL_USER_ATTRIBUTES: Table = models.TrialUserAttributeModel.__table__
 TRIAL_SYSTEM_ATTRIBUTES: Table = models.TrialSystemAttributeModel.__table__
 INTERMEDIATE_VALUES: Table = models.TrialIntermediateValueModel.__table__
+TRIAL_HEARTBEATS: Table = models.TrialHeartbeatModel.__table__
+STUDY_DIRECTIONS: Table = models.StudyDirectionModel.__table__
+STUDY_USER_ATTRIBUTES: Table = models.StudyUserAttributeModel.__table__
+STUDY_SYSTEM_ATTRIBUTES: Table = models.StudySystemAttributeModel.__table__
+
+TRIAL_CHILDREN = (
+    TRIAL_VALUES,
+    TRIAL_PARAMS,
+    TRIAL_USER_ATTRIBUTES,
+    TRIAL_SYSTEM_ATTRIBUTES,
+    INTERMEDIATE_VALUES,
+    TRIAL_HEARTBEATS,
+)
+STUDY_CHILDREN = (STUDY_DIRECTIONS, STUDY_USER_ATTRIBUTES, STUDY_SYSTEM_ATTRIBUTES)
+
+NAME_LENGTH = models.MAX_INDEXED_STRING_LENGTH
+"""Characters that a study's name and an attribute's key may have."""
 
 stored_value = models.TrialValueModel.value_to_stored_repr
 final_value = models.TrialValueModel.stored_repr_to_value
@@ -29,15 +57,90 @@ def check_schema(connection: Connection) -> None:
     Raises:
         SchemaError: The recorded schema version is not the one of the installed Optuna.
     """
-    table = models.VersionInfoModel.__table__
-    if not inspect(connection).has_table(table.name):
-        return
-    found = connection.scalar(select(table.c.schema_version))
-    if found is not None and found != models.SCHEMA_VERSION:
-        raise SchemaError(
-            f"the database has Optuna's schema version {found}; Optuna {optuna.__version__} needs "
-            f"{models.SCHEMA_VERSION}: run `optuna storage upgrade --storage URL` with a suitable Optuna first"
-        )
+    tables = set(inspect(connection).get_table_names())
+    version = models.VersionInfoModel.__table__
+    if version.name in tables:
+        found = connection.scalar(select(version.c.schema_version))
+        if found not in (None, models.SCHEMA_VERSION):
+            raise _other_schema(found, models.SCHEMA_VERSION)
+    if "alembic_version" in tables:
+        revisions = list(connection.scalars(text("SELECT version_num FROM alembic_version")))
+        if revisions not in ([], [HEAD_REVISION]):
+            raise _other_schema(", ".join(revisions), HEAD_REVISION)
+
+
+HEAD_REVISION = "v3.2.0.a"
+"""The newest migration of the installed Optuna."""
+
+
+def _other_schema(found: object, needed: object) -> SchemaError:
+    return SchemaError(
+        f"the database has Optuna's schema version {found}; Optuna {optuna.__version__} needs {needed}: "
+        "run `optuna storage upgrade --storage URL` if it is an older Optuna's, else give a database of its own"
+    )
+
+
+def create_tables(url: URL) -> None:
+    """Create Optuna's tables; its versions' records make a stock Optuna accept them.
+
+    Raises:
+        StorageInternalError: Another process creates them at this moment.
+        DBAPIError: Likewise, or the database cannot be written.
+    """
+    # Without a pool no connection is left behind when this fails.
+    RDBStorage(_template(url), engine_kwargs=engine_options(url) | {"poolclass": NullPool})
+
+
+def cached_storage(url: URL) -> BaseStorage:
+    """Optuna's own storage, and its cache of finished trials, on tables that exist."""
+    backend = RDBStorage(_template(url), engine_kwargs=engine_options(url), skip_table_creation=True)
+    backend.engine.dispose()  # its first connections were made before the listeners
+    prepare(backend.engine, always_write=True)
+    return _CachedStorage(backend)
+
+
+def _template(url: URL) -> str:
+    # Optuna fills in a template.
+    return url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+
+
+def close_storage(storage: BaseStorage) -> None:
+    """Close every connection of what `cached_storage` returned."""
+    if isinstance(storage, _CachedStorage) and isinstance(storage._backend, RDBStorage):
+        storage.remove_session()
+        storage._backend.engine.dispose()
+
+
+def insert_study(connection: Connection, name: str, directions: Sequence[str], metric_names: Sequence[str]) -> int:
+    """Add a study as ``optuna.create_study`` and ``set_metric_names`` do; its id.
+
+    Raises:
+        IntegrityError: There is a study of that name.
+    """
+    study_id: int = connection.execute(insert(STUDIES).values(study_name=name)).inserted_primary_key[0]  # type: ignore[index]
+    rows = [
+        {"study_id": study_id, "objective": objective, "direction": StudyDirection[direction.upper()]}
+        for objective, direction in enumerate(directions)
+    ]
+    connection.execute(insert(STUDY_DIRECTIONS), rows)
+    set_metric_names(connection, study_id, metric_names)
+    return study_id
+
+
+def study_directions(connection: Connection, study_id: int) -> list[str]:
+    """``maximize`` or ``minimize`` for each objective."""
+    table = STUDY_DIRECTIONS
+    found = select(table.c.direction).where(table.c.study_id == study_id).order_by(table.c.objective)
+    return [direction.name.lower() for direction in connection.scalars(found)]
+
+
+def set_metric_names(connection: Connection, study_id: int, metric_names: Sequence[str]) -> None:
+    """Name the objectives for the dashboard, unless they have names."""
+    table, key = STUDY_SYSTEM_ATTRIBUTES, _SYSTEM_ATTR_METRIC_NAMES
+    named = select(table.c.key).where(table.c.study_id == study_id, table.c.key == key)
+    if connection.scalar(named) is None:
+        row = {"study_id": study_id, "key": key, "value_json": json.dumps(list(metric_names))}
+        connection.execute(insert(table).values(row))
 
 
 def forget_cached_trials(study: optuna.Study) -> None:
@@ -45,3 +148,14 @@ def forget_cached_trials(study: optuna.Study) -> None:
     study._thread_local.cached_all_trials = None
 
 
+def utc(time: datetime | None) -> datetime | None:
+    """Optuna's objects carry naive local time; its tables naive UTC."""
+    return None if time is None else time.astimezone(UTC).replace(tzinfo=None)
+
+
+def decoded(value: float | None, kind: str) -> float:
+    """A stored number: the column itself where it is finite, else what its kind says."""
+    return value if value is not None and kind == "FINITE" else _NOT_FINITE[kind]
+
+
+_NOT_FINITE = {"NAN": math.nan, "INF_POS": math.inf, "INF_NEG": -math.inf}

@@ -11,9 +11,9 @@ from pathlib import Path
 from sqlalchemy import delete, insert, select, update
 
 from storage.clock import utc_now
-from storage.database import Database
-from storage.errors import DatabaseError
-from storage.tables import AGENTS, WORKERS
+from storage.database import Database, retry_collisions
+from storage.errors import DatabaseError, StudyMissing
+from storage.tables import AGENTS, STUDIES, WORKERS
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class WorkerRow:
     idle_s: float
 
 
+@retry_collisions
 def register_agent(database: Database, study_id: int, *, alive_s: float) -> str:
     """Write that this process is an agent of the study; its id.
 
@@ -40,9 +41,13 @@ def register_agent(database: Database, study_id: int, *, alive_s: float) -> str:
 
     Raises:
         DatabaseError: SQLite is in use by a live agent of another machine.
+        StudyMissing: The study has been deleted.
     """
     agent_id, machine = uuid.uuid4().hex, machine_id()
     with database.write() as connection:
+        locked = select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update()
+        if connection.scalar(locked) is None:
+            raise StudyMissing(f"the study with id {study_id} in {database.name} has been deleted")
         if database.url.get_backend_name() == "sqlite":
             others = select(AGENTS.c.host).where(
                 AGENTS.c.alive, AGENTS.c.machine_id != machine, AGENTS.c.seen_at > utc_now(-alive_s)
@@ -68,16 +73,20 @@ def register_agent(database: Database, study_id: int, *, alive_s: float) -> str:
     return agent_id
 
 
+@retry_collisions
 def see_agent(database: Database, agent_id: str, workers: Sequence[tuple[int, int, str]]) -> None:
-    """Write that the agent and its workers (slot, pid, device) are alive now."""
+    """Write that the agent and its workers (slot, pid, device) are alive now; nothing if its study was deleted."""
     with database.write() as connection:
-        connection.execute(update(AGENTS).where(AGENTS.c.agent_id == agent_id).values(seen_at=utc_now()))
+        seen = update(AGENTS).where(AGENTS.c.agent_id == agent_id).values(seen_at=utc_now())
+        if not connection.execute(seen).rowcount:
+            return
         connection.execute(delete(WORKERS).where(WORKERS.c.agent_id == agent_id))
         for slot, pid, device in workers:
             row = {"agent_id": agent_id, "slot": slot, "pid": pid, "device": device, "seen_at": utc_now()}
             connection.execute(insert(WORKERS).values(row))
 
 
+@retry_collisions
 def leave(database: Database, agent_id: str) -> None:
     """Write that the agent has ended in good order."""
     with database.write() as connection:
@@ -102,12 +111,12 @@ def list_workers(database: Database, study_id: int) -> list[WorkerRow]:
 
 
 def machine_id() -> str:
-    """What tells this machine from others, also across containers with the same host name."""
-    for path in (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id")):
+    """What tells this machine from others: containers on one kernel are one machine, copies of one image are not."""
+    for path in (Path("/proc/sys/kernel/random/boot_id"), Path("/etc/machine-id")):
         if path.is_file():
             text = path.read_text().strip()
             if text:
-                return text
+                return text[:64]
     return f"{uuid.getnode():x}"
 
 
@@ -118,5 +127,3 @@ def user_and_host() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())  # a container's user without a name
     return f"{user}@{socket.gethostname()}"
-
-

@@ -5,8 +5,10 @@ the running one raises `LeaseLost` and changes nothing. Times come from the data
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from optuna.trial import TrialState
@@ -14,9 +16,14 @@ from sqlalchemy import Connection, insert, select, update
 
 from storage import _optuna
 from storage.clock import utc_now
-from storage.database import Database
+from storage.database import Database, retry_collisions
 from storage.errors import LeaseLost
 from storage.tables import ATTEMPTS, STUDIES, AttemptState, StudyState
+
+LONGEST_MESSAGE = 50_000
+"""Characters kept of a message's end, where a traceback names its error."""
+LONGEST_ATTRIBUTE = 65_535
+"""Bytes of an attribute's JSON that every database takes into Optuna's column."""
 
 
 @dataclass(frozen=True)
@@ -35,33 +42,51 @@ class Claim:
     token: str
 
 
+@retry_collisions
 def renew(database: Database, study_id: int, tokens: Sequence[str], lease_s: float) -> tuple[StudyState, set[str]]:
-    """Renew leases; the study's state, and those of the tokens that are still ours."""
+    """Renew leases, also expired ones that nobody has noticed yet.
+
+    Returns:
+        The study's state (STOPPED if it was deleted), and those of the tokens that are still ours.
+    """
     with database.write() as connection:
-        mine = ATTEMPTS.c.token.in_(tokens) & (ATTEMPTS.c.state == AttemptState.RUNNING)
-        connection.execute(update(ATTEMPTS).where(mine).values(expires_at=utc_now(lease_s)))
-        held = set(connection.scalars(select(ATTEMPTS.c.token).where(mine)))
+        held: set[str] = set()
+        if tokens:
+            mine = ATTEMPTS.c.token.in_(tokens) & (ATTEMPTS.c.state == AttemptState.RUNNING)
+            connection.execute(update(ATTEMPTS).where(mine).values(expires_at=utc_now(lease_s)))
+            held.update(connection.scalars(select(ATTEMPTS.c.token).where(mine)))
         state = connection.scalar(select(STUDIES.c.state).where(STUDIES.c.study_id == study_id))
     return StudyState(state or StudyState.STOPPED), held
 
 
+@retry_collisions
 def report(database: Database, claim: Claim, epoch: int, value: float, lease_s: float) -> None:
     """Record one epoch's value and renew the lease; an epoch that is recorded already stays as it is.
 
     Raises:
-        LeaseLost: Somebody else has taken over the trial.
+        LeaseLost: Somebody else has taken over the trial, or another Optuna program has ended it.
     """
-    table = _optuna.INTERMEDIATE_VALUES
+    table, trials = _optuna.INTERMEDIATE_VALUES, _optuna.TRIALS
+    reported = trials.outerjoin(table, (table.c.trial_id == trials.c.trial_id) & (table.c.step == epoch))
+    found = select(trials.c.state, table.c.step).select_from(reported).where(trials.c.trial_id == claim.trial_id)
     with database.write() as connection:
         _fence(connection, claim, expires_at=utc_now(lease_s), epoch=epoch)
-        recorded = select(table.c.step).where(table.c.trial_id == claim.trial_id, table.c.step == epoch)
-        if connection.scalar(recorded) is None:
-            stored, kind = _optuna.stored_intermediate_value(value)
-            connection.execute(
-                insert(table).values(
-                    trial_id=claim.trial_id, step=epoch, intermediate_value=stored, intermediate_value_type=kind
-                )
-            )
+        state, step = connection.execute(found).one()
+        if state is not TrialState.RUNNING:
+            _fence(connection, claim, state=AttemptState.FINISHED, ended_at=utc_now(), message=_FOREIGN_END)
+        elif step is None:
+            stored, kind = _optuna.stored_intermediate_value(float(value))
+            row = {"intermediate_value": stored, "intermediate_value_type": kind}
+            connection.execute(insert(table).values(trial_id=claim.trial_id, step=epoch, **row))
+    if state is not TrialState.RUNNING:
+        raise _ended_by_another(claim)
+
+
+_FOREIGN_END = "another Optuna program ended the trial"
+
+
+def _ended_by_another(claim: Claim) -> LeaseLost:
+    return LeaseLost(f"trial {claim.number}, attempt {claim.attempt}: {_FOREIGN_END}; what it wrote stays")
 
 
 @dataclass(frozen=True)
@@ -69,8 +94,9 @@ class Ending:
     """How a trial ends.
 
     Attributes:
-        values: The objectives' values; empty for a failed trial.
-        attributes: User attributes, JSON-able.
+        state: COMPLETE, PRUNED or FAIL.
+        values: The objectives' values, none of them NaN; at least one for a complete trial, empty for a failed one.
+        attributes: User attributes, JSON-able, each at most 65,535 bytes as JSON.
         failure: The class of the failure, or None.
         message: Its traceback or reason.
         weights: Where the best weights lie, or None.
@@ -83,12 +109,32 @@ class Ending:
     message: str | None = None
     weights: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what a stock Optuna could not read.
 
+        Raises:
+            ValueError: The values do not fit the state, or an attribute is too long.
+        """
+        if not self.state.is_finished():
+            raise ValueError(f"a trial ends as COMPLETE, PRUNED or FAIL, not {self.state.name}")
+        if any(math.isnan(value) for value in self.values):
+            raise ValueError(f"values {self.values} contain NaN, which no sampler can use: end the trial as FAIL")
+        if bool(self.values) != (self.state is TrialState.COMPLETE) and self.state is not TrialState.PRUNED:
+            raise ValueError(f"a trial that ends as {self.state.name} cannot have values {self.values}")
+        for key, value in (self.attributes or {}).items():
+            size = len(json.dumps(value))
+            if size > LONGEST_ATTRIBUTE:
+                raise ValueError(
+                    f"attribute {key!r} has {size} bytes as JSON; at most {LONGEST_ATTRIBUTE} are accepted"
+                )
+
+
+@retry_collisions
 def finish(database: Database, claim: Claim, ending: Ending) -> None:
     """Write a trial's end: attempt, attributes, values and Optuna's state together.
 
     Raises:
-        LeaseLost: Somebody else has taken over the trial.
+        LeaseLost: Somebody else has taken over the trial, or another Optuna program has ended it.
     """
     with database.write() as connection:
         _fence(
@@ -97,39 +143,52 @@ def finish(database: Database, claim: Claim, ending: Ending) -> None:
             state=AttemptState.FINISHED,
             ended_at=utc_now(),
             failure=ending.failure,
-            message=ending.message,
+            message=_storable(ending.message),
             weights=ending.weights,
         )
-        end_trial(connection, claim.trial_id, ending)
+        ended = end_trial(connection, claim.trial_id, ending)
+        if not ended:
+            lost = {"message": _FOREIGN_END, "failure": None, "weights": None}
+            connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.token == claim.token).values(lost))
+    if not ended:
+        raise _ended_by_another(claim)
 
 
-def end_trial(connection: Connection, trial_id: int, ending: Ending) -> None:
-    """Write a running trial's end to Optuna's tables."""
-    for key, value in (ending.attributes or {}).items():
-        _set_attribute(connection, trial_id, key, value)
+def end_trial(connection: Connection, trial_id: int, ending: Ending) -> bool:
+    """Write a running trial's end to Optuna's tables; False, and nothing, if another program has ended it already."""
+    trials, values = _optuna.TRIALS, _optuna.TRIAL_VALUES
+    running = (trials.c.trial_id == trial_id) & (trials.c.state == TrialState.RUNNING)
+    ended = update(trials).where(running).values(state=ending.state, datetime_complete=utc_now())
+    if not connection.execute(ended).rowcount:
+        return False
+    _set_attributes(connection, trial_id, ending.attributes or {})
     for objective, value in enumerate(ending.values):
-        stored, kind = _optuna.stored_value(value)
-        connection.execute(
-            insert(_optuna.TRIAL_VALUES).values(
-                trial_id=trial_id, objective=objective, value=stored, value_type=kind
-            )
-        )
-    trials = _optuna.TRIALS
-    connection.execute(
-        update(trials).where(trials.c.trial_id == trial_id).values(state=ending.state, datetime_complete=utc_now())
-    )
+        stored, kind = _optuna.stored_value(float(value))
+        row = {"objective": objective, "value": stored, "value_type": kind}
+        connection.execute(insert(values).values(trial_id=trial_id, **row))
+    return True
 
 
-def _set_attribute(connection: Connection, trial_id: int, key: str, value: Any) -> None:
+def _set_attributes(connection: Connection, trial_id: int, attributes: Mapping[str, Any]) -> None:
     table = _optuna.TRIAL_USER_ATTRIBUTES
-    same = (table.c.trial_id == trial_id) & (table.c.key == key)
-    encoded = json.dumps(value)
-    if connection.scalar(select(table.c.key).where(same)) is None:
-        connection.execute(insert(table).values(trial_id=trial_id, key=key, value_json=encoded))
-    else:
-        connection.execute(update(table).where(same).values(value_json=encoded))
+    mine = table.c.trial_id == trial_id
+    known = set(connection.scalars(select(table.c.key).where(mine)))
+    encoded = {key: json.dumps(value) for key, value in attributes.items()}
+    new = [{"trial_id": trial_id, "key": k, "value_json": text} for k, text in encoded.items() if k not in known]
+    if new:
+        connection.execute(insert(table), new)
+    for key in known & set(encoded):
+        connection.execute(update(table).where(mine, table.c.key == key).values(value_json=encoded[key]))
 
 
+def _storable(message: str | None) -> str | None:
+    """A message as every database takes it: no NUL (PostgreSQL), no lone surrogate (UTF-8), not endless."""
+    if message is None:
+        return None
+    return message[-LONGEST_MESSAGE:].replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+@retry_collisions
 def hand_back(database: Database, claim: Claim) -> None:
     """Give the trial up unfinished, for anyone to take up again; costs no retry.
 
@@ -138,6 +197,17 @@ def hand_back(database: Database, claim: Claim) -> None:
     """
     with database.write() as connection:
         _fence(connection, claim, state=AttemptState.INTERRUPTED, ended_at=utc_now(), failure="interrupted")
+
+
+def held_seconds(attempt: Any) -> float:
+    """Seconds for which an attempt has held its device; one that nobody renews, no longer than its lease.
+
+    Args:
+        attempt: A row with ``started_at``, ``ended_at``, ``expires_at`` and the present as ``now``.
+    """
+    end = attempt.ended_at or min(attempt.now, attempt.expires_at)
+    held: timedelta = end - attempt.started_at
+    return held.total_seconds()
 
 
 def _fence(connection: Connection, claim: Claim, **values: Any) -> None:

@@ -9,9 +9,9 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, func, insert, select, update
 
 from storage import _optuna
-from storage.attempts import Claim, Ending, end_trial
+from storage.attempts import Claim, Ending, end_trial, held_seconds
 from storage.clock import utc_now
-from storage.database import Database
+from storage.database import Database, retry_collisions
 from storage.tables import ATTEMPTS, STUDIES, AttemptState, StudyState
 
 
@@ -31,6 +31,7 @@ class _Taken:
     attempt: int
 
 
+@retry_collisions
 def claim(
     database: Database, study_id: int, *, agent_id: str, slot: int, lease_s: float, lost_retries: int
 ) -> Claim | Refusal:
@@ -66,6 +67,7 @@ def claim(
     return Claim(study_id, taken.trial_id, taken.number, taken.attempt, token)
 
 
+@retry_collisions
 def reap(database: Database, study_id: int, lost_retries: int) -> None:
     """Notice expired leases: their trials wait for the next attempt, or fail when they have been lost too often."""
     with database.write() as connection:
@@ -75,17 +77,18 @@ def reap(database: Database, study_id: int, lost_retries: int) -> None:
 
 def device_seconds(connection: Connection, study_id: int) -> float:
     """Seconds that all attempts of the study have held a device, ended and running ones."""
-    ended = func.coalesce(ATTEMPTS.c.ended_at, utc_now()).label("ended_at")
-    rows = connection.execute(select(ATTEMPTS.c.started_at, ended).where(ATTEMPTS.c.study_id == study_id))
-    return sum((row.ended_at - row.started_at).total_seconds() for row in rows)
+    columns = (ATTEMPTS.c.started_at, ATTEMPTS.c.ended_at, ATTEMPTS.c.expires_at, utc_now().label("now"))
+    return sum(map(held_seconds, connection.execute(select(*columns).where(ATTEMPTS.c.study_id == study_id))))
 
 
 def _lock(connection: Connection, study_id: int) -> Any:
+    # Optuna locks its own study row while it numbers trials, and another Optuna program may add trials meanwhile.
+    studies = _optuna.STUDIES
+    connection.execute(select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update())
     return connection.execute(select(STUDIES).where(STUDIES.c.study_id == study_id).with_for_update()).one_or_none()
 
 
 def _next_trial(connection: Connection, study_id: int, lost_retries: int) -> _Taken | Refusal:
-    # The locking read comes first in its transaction: what follows sees everything committed before it.
     study = _lock(connection, study_id)
     if study is None or study.state == StudyState.STOPPED:
         return Refusal.STOPPED
@@ -115,25 +118,27 @@ def _count(connection: Connection, study_id: int, state: AttemptState) -> int:
 
 
 def _reap(connection: Connection, study_id: int, lost_retries: int) -> None:
+    open_ = (ATTEMPTS.c.study_id == study_id) & (ATTEMPTS.c.state == AttemptState.RUNNING)
     expired = connection.execute(
-        select(ATTEMPTS.c.token, ATTEMPTS.c.trial_id).where(
-            ATTEMPTS.c.study_id == study_id,
-            ATTEMPTS.c.state == AttemptState.RUNNING,
-            ATTEMPTS.c.expires_at < utc_now(),
-        )
+        select(ATTEMPTS.c.token, ATTEMPTS.c.trial_id)
+        .where(open_, ATTEMPTS.c.expires_at < utc_now())
+        .order_by(ATTEMPTS.c.token)  # the order in which renewals lock
     ).all()
     for token, trial_id in expired:
-        lost = {"state": AttemptState.LOST, "ended_at": utc_now(), "failure": "lost"}
-        connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.token == token).values(lost))
-        times = connection.scalar(
-            select(func.count())
-            .select_from(ATTEMPTS)
-            .where(ATTEMPTS.c.trial_id == trial_id, ATTEMPTS.c.failure == "lost")
-        )
-        if times is not None and times > lost_retries:
-            ended = {"state": AttemptState.FINISHED, "message": f"its worker was lost {times} times"}
-            connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.token == token).values(ended))
-            end_trial(connection, trial_id, Ending(TrialState.FAIL, attributes={"failure": "lost"}))
+        # Again with the condition: a late renewal may have come first.
+        late = (ATTEMPTS.c.token == token) & open_ & (ATTEMPTS.c.expires_at < utc_now())
+        lost = {"state": AttemptState.LOST, "ended_at": ATTEMPTS.c.expires_at, "failure": "lost"}
+        if connection.execute(update(ATTEMPTS).where(late).values(lost)).rowcount:
+            _fail_if_lost_too_often(connection, token, trial_id, lost_retries)
+
+
+def _fail_if_lost_too_often(connection: Connection, token: str, trial_id: int, lost_retries: int) -> None:
+    lost = (ATTEMPTS.c.trial_id == trial_id) & (ATTEMPTS.c.failure == "lost")
+    times = connection.scalar(select(func.count()).select_from(ATTEMPTS).where(lost)) or 0
+    if times > lost_retries:
+        ended = {"state": AttemptState.FINISHED, "message": f"its worker was lost {times} times"}
+        connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.token == token).values(ended))
+        end_trial(connection, trial_id, Ending(TrialState.FAIL, attributes={"failure": "lost"}))
 
 
 def _unfinished(connection: Connection, study_id: int) -> _Taken | None:
@@ -158,28 +163,25 @@ def _unfinished(connection: Connection, study_id: int) -> _Taken | None:
 
 def _enqueued(connection: Connection, study_id: int) -> _Taken | None:
     trials = _optuna.TRIALS
-    row = connection.execute(
+    waiting = (
         select(trials.c.trial_id, trials.c.number)
         .where(trials.c.study_id == study_id, trials.c.state == TrialState.WAITING)
         .order_by(trials.c.number)
         .limit(1)
-        .with_for_update()
-    ).one_or_none()
-    if row is None:
-        return None
-    started = {"state": TrialState.RUNNING, "datetime_start": utc_now()}
-    connection.execute(update(trials).where(trials.c.trial_id == row.trial_id).values(started))
-    return _Taken(row.trial_id, row.number, 1)
+    )
+    while (row := connection.execute(waiting).one_or_none()) is not None:
+        still = (trials.c.trial_id == row.trial_id) & (trials.c.state == TrialState.WAITING)
+        started = {"state": TrialState.RUNNING, "datetime_start": utc_now()}
+        if connection.execute(update(trials).where(still).values(started)).rowcount:
+            return _Taken(row.trial_id, row.number, 1)
+        # Another Optuna program took it between the two statements: look again.
+    return None
 
 
 def _new(connection: Connection, study_id: int) -> _Taken:
     trials = _optuna.TRIALS
-    # Optuna locks its own study row while it numbers trials; another Optuna program may add trials meanwhile.
-    studies = _optuna.STUDIES
-    connection.execute(select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update())
-    row = {"study_id": study_id, "state": TrialState.RUNNING, "datetime_start": utc_now()}
+    # As Optuna numbers them; nobody else adds one before we commit.
+    number = connection.scalar(select(func.count()).select_from(trials).where(trials.c.study_id == study_id)) or 0
+    row = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": utc_now()}
     trial_id = connection.execute(insert(trials).values(row)).inserted_primary_key[0]  # type: ignore[index]
-    before = (trials.c.study_id == study_id) & (trials.c.trial_id < trial_id)
-    number = connection.scalar(select(func.count()).select_from(trials).where(before)) or 0
-    connection.execute(update(trials).where(trials.c.trial_id == trial_id).values(number=number))
     return _Taken(trial_id, number, 1)

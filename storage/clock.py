@@ -3,36 +3,39 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import DateTime
+from sqlalchemy import DateTime, Float, bindparam
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 TIMESTAMP = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
 """Naive UTC with microseconds on every database."""
 
 
-class utc_now(ColumnElement[datetime]):  # noqa: N801  reads as the SQL function it stands for
+class utc_now(FunctionElement[datetime]):  # in lower case: it reads as the SQL function it stands for
     """The database's time in UTC, `offset_s` seconds from now."""
 
-    inherit_cache = False
+    inherit_cache = True
     type = TIMESTAMP
 
     def __init__(self, offset_s: float = 0.0) -> None:
-        self.offset_s = float(offset_s)
+        super().__init__(bindparam(None, float(offset_s), Float(), unique=True))
 
 
 @compiles(utc_now, "postgresql")
 def _postgresql(element: utc_now, compiler: Any, **kwargs: Any) -> str:
-    return f"(clock_timestamp() AT TIME ZONE 'UTC' + make_interval(secs => {element.offset_s!r}))"
+    offset = compiler.process(element.clauses, **kwargs)
+    return f"(clock_timestamp() AT TIME ZONE 'UTC' + make_interval(secs => {offset}))"
 
 
 @compiles(utc_now, "mysql", "mariadb")
 def _mysql(element: utc_now, compiler: Any, **kwargs: Any) -> str:
-    return f"(UTC_TIMESTAMP(6) + INTERVAL {round(element.offset_s * 1e6)} MICROSECOND)"
+    offset = compiler.process(element.clauses, **kwargs)
+    return f"(UTC_TIMESTAMP(6) + INTERVAL ROUND({offset} * 1000000) MICROSECOND)"
 
 
 @compiles(utc_now, "sqlite")
 def _sqlite(element: utc_now, compiler: Any, **kwargs: Any) -> str:
     # SQLite has milliseconds; SQLAlchemy reads the digits after the point as microseconds.
-    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', '{element.offset_s:+.3f} seconds') || '000')"
+    offset = compiler.process(element.clauses, **kwargs)
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', printf('%+.3f seconds', {offset})) || '000')"

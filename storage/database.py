@@ -1,105 +1,33 @@
 """A connection to the study's database: SQLite on one host, PostgreSQL or MariaDB for many."""
 
-import re
-from collections.abc import Iterator
+import functools
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
-from storage._filesystem import network_filesystem
+from storage._engine import new_engine
+from storage._url import database_url, redacted
 from storage.errors import DatabaseError
 
-BUSY_TIMEOUT_S = 30.0
-CONNECT_TIMEOUT_S = 10
-DRIVERS = {
-    "postgres": "postgresql+psycopg",
-    "postgresql": "postgresql+psycopg",
-    "mysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
+P = ParamSpec("P")
+T = TypeVar("T")
+
+__all__ = ["Collision", "Database", "database_url", "first_line", "redacted", "retry_collisions"]
+
+COLLISIONS = 10
+"""How often a transaction is tried that the database ends in favour of another."""
+_DEADLOCK_STATES = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
+_DEADLOCK_CODES = (1020, 1213)  # MariaDB: record changed since last read, deadlock
+_REMEDIES = {
+    "sqlite": "check that the file and its folder can be read and written, and that the disk has room",
+    "postgresql": "check that it runs, is reachable and lets this user in",
+    "mysql": "check that it runs, is reachable and lets this user in",
 }
-
-
-def database_url(url: str) -> URL:
-    """The URL with the driver we install; a plain file name ending in ``.db`` means SQLite.
-
-    Raises:
-        DatabaseError: It is no URL, names another kind of database, or an SQLite file on a network file system.
-    """
-    if re.fullmatch(r"[^:]+\.(db|sqlite3?)", url):
-        url = f"sqlite:///{url}"
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise DatabaseError(f"storage {url!r} is no database URL; accepted: {_ACCEPTED}") from None
-    name = parsed.drivername
-    if name.partition("+")[0] not in {"sqlite", *DRIVERS}:
-        raise DatabaseError(f"storage {redacted(url)!r}: {name!r} is not supported; accepted: {_ACCEPTED}")
-    if name.startswith("sqlite"):
-        return _local_file(parsed)
-    return parsed.set(drivername=DRIVERS.get(name, name))
-
-
-_ACCEPTED = "sqlite:///FILE.db, postgresql://USER:PASSWORD@HOST/NAME, mysql://… or mariadb://…"
-
-
-def _local_file(url: URL) -> URL:
-    if not url.database or url.database == ":memory:":
-        raise DatabaseError("storage 'sqlite://' lives in memory, which no worker can share; give sqlite:///FILE.db")
-    path = Path(url.database).absolute()
-    if not path.parent.is_dir():
-        raise DatabaseError(f"storage {path}: the folder {path.parent} does not exist; create it first")
-    kind = network_filesystem(path.parent)
-    if kind is not None:
-        raise DatabaseError(
-            f"storage {path} lies on {kind}, where SQLite's locks are not safe; use a local folder, or a "
-            "PostgreSQL or MariaDB URL for several hosts"
-        )
-    return url.set(database=str(path))
-
-
-def redacted(url: str | URL) -> str:
-    """The URL without its password, for messages and logs."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "(no URL)"
-
-
-def new_engine(url: URL, *, always_write: bool = False) -> Engine:
-    """An engine whose SQLite transactions are explicit and safe for several processes.
-
-    Args:
-        url: From `database_url`.
-        always_write: Begin every SQLite transaction with the write lock, for a caller (Optuna's storage) that
-            turns readers into writers midway, which SQLite would refuse as a deadlock.
-    """
-    if url.get_backend_name() != "sqlite":
-        key = "connect_timeout"
-        return create_engine(url, pool_pre_ping=True, connect_args={key: CONNECT_TIMEOUT_S})
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-    use_sqlite_locks(engine, always_write=always_write)
-    return engine
-
-
-def use_sqlite_locks(engine: Engine, *, always_write: bool) -> None:
-    """Begin SQLite's transactions ourselves: ``BEGIN IMMEDIATE`` for writers, so that none can deadlock."""
-
-    def connected(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions of its own
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    def begun(connection: Connection) -> None:
-        write = always_write or connection.get_execution_options().get("write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", begun)
 
 
 class Database:
@@ -120,35 +48,72 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads.
+        """A transaction that only reads, and sees the database as it was at one moment.
 
         Raises:
             DatabaseError: The database cannot be reached.
         """
-        with _explained(self.name), self._engine.begin() as connection:
+        with self._explained(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write; on SQLite it holds the only write lock from its start.
 
+        Elsewhere each of its statements sees what was committed before the statement.
+
         Raises:
             DatabaseError: The database cannot be reached or written.
+            Collision: It was ended in favour of another transaction; see `retry_collisions`.
+            IntegrityError: Another transaction has written the same key, or removed what a row refers to.
         """
-        with _explained(self.name), self._writing.begin() as connection:
+        with self._explained(), self._writing.begin() as connection:
             yield connection
 
     def close(self) -> None:
         """Close every pooled connection."""
         self._engine.dispose()
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            raise self.explanation(error) from error
 
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, DBAPIError) as error:
-        raise DatabaseError(f"database {name}: {first_line(error)}; check that it runs and is reachable") from error
+    def explanation(self, error: DBAPIError) -> DatabaseError:
+        """What a driver's error means to a user."""
+        kind = Collision if _collided(error) else DatabaseError
+        unusable = isinstance(error, OperationalError | InterfaceError)
+        remedy = f"; {_REMEDIES[self.url.get_backend_name()]}" if unusable else ""
+        return kind(f"database {self.name}: {first_line(error)}{remedy}")
+
+
+class Collision(DatabaseError):
+    """The database ended a transaction in favour of another one; nothing of it was done."""
+
+
+def retry_collisions(transaction: Callable[P, T]) -> Callable[P, T]:
+    """Let a function that is one transaction run again when the database ends it in favour of another one."""
+
+    @functools.wraps(transaction)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for tried in range(1, COLLISIONS):
+            try:
+                return transaction(*args, **kwargs)
+            except Collision:
+                time.sleep(random.uniform(0.0, 0.02 * tried))  # seconds; apart from the one it collided with
+        return transaction(*args, **kwargs)
+
+    return run
+
+
+def _collided(error: DBAPIError) -> bool:
+    cause = error.orig
+    code = cause.args[0] if cause is not None and cause.args else None
+    return getattr(cause, "sqlstate", None) in _DEADLOCK_STATES or code in _DEADLOCK_CODES
 
 
 def first_line(error: SQLAlchemyError) -> str:

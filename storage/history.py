@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from optuna.distributions import json_to_distribution
@@ -12,6 +13,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, Row, select
 
 from storage import _optuna
+from storage.attempts import held_seconds
 from storage.clock import utc_now
 from storage.database import Database
 from storage.tables import ATTEMPTS, AttemptState
@@ -22,10 +24,13 @@ class TrialRow:
     """One trial.
 
     Attributes:
+        value: Of the first objective, or None.
+        values: Reported value by epoch, in order.
         ours: Whether one of our claims started it; other Optuna programs' trials have no attempts.
         seconds: That its attempts took together so far.
         attempt_state: Of its last attempt, or None.
         weights: Where its best weights lie, or None.
+        started_at: UTC, or None for a trial that waits.
     """
 
     trial_id: int
@@ -54,7 +59,11 @@ def read_trials(database: Database, study_id: int) -> list[TrialRow]:
         attempts = connection.execute(
             select(ATTEMPTS, utc_now().label("now")).where(ATTEMPTS.c.study_id == study_id).order_by(ATTEMPTS.c.attempt)
         ).all()
-        values = {row.trial_id: _value(row) for row in _of_trials(connection, _optuna.TRIAL_VALUES, study_id)}
+        values = {
+            row.trial_id: _value(row)
+            for row in _of_trials(connection, _optuna.TRIAL_VALUES, study_id)
+            if row.objective == 0
+        }
         parameters = _by_trial(_of_trials(connection, _optuna.TRIAL_PARAMS, study_id), _parameter)
         attributes = _by_trial(_of_trials(connection, _optuna.TRIAL_USER_ATTRIBUTES, study_id), _attribute)
         curves = _by_trial(_of_trials(connection, _optuna.INTERMEDIATE_VALUES, study_id), _intermediate)
@@ -91,7 +100,7 @@ def _trial(
         message=last.message if last else None,
         agent_id=last.agent_id if last else None,
         slot=last.slot if last else None,
-        seconds=sum(((a.ended_at or a.now) - a.started_at).total_seconds() for a in attempts),
+        seconds=sum(map(held_seconds, attempts)),
         weights=last.weights if last else None,
         started_at=row.datetime_start,
     )
@@ -115,8 +124,11 @@ def _by_trial(rows: list[Row[Any]], pair: Any) -> dict[int, dict[Any, Any]]:
     return found
 
 
+_distribution = lru_cache(maxsize=1024)(json_to_distribution)
+
+
 def _parameter(row: Row[Any]) -> tuple[str, Any]:
-    return row.param_name, json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
+    return row.param_name, _distribution(row.distribution_json).to_external_repr(row.param_value)
 
 
 def _attribute(row: Row[Any]) -> tuple[str, Any]:

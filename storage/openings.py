@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
 
 from storage import _optuna
 from storage.clock import utc_now
-from storage.database import Database
+from storage.database import Database, retry_collisions
+from storage.errors import StudyMissing
 from storage.tables import TEST_OPENINGS
 
 
@@ -42,21 +42,27 @@ def list_openings(database: Database, study_id: int) -> list[Opening]:
     return [Opening(row.number, row.opened_at, row.opened_by, json.loads(row.metrics)) for row in rows]
 
 
+@retry_collisions
 def record_opening(
     database: Database, study_id: int, trial_id: int, metrics: Mapping[str, float | None], *, opened_by: str
 ) -> None:
-    """Keep a trial's test metrics; what is recorded already stays."""
+    """Keep a trial's test metrics; what is recorded already stays.
+
+    Raises:
+        StudyMissing: The trial has been deleted.
+    """
     row = {
         "trial_id": trial_id,
         "study_id": study_id,
-        "opened_at": utc_now(),
-        "opened_by": opened_by,
+        "opened_by": opened_by[:255],
         "metrics": json.dumps(metrics),
     }
-    try:
-        with database.write() as connection:
-            known = select(TEST_OPENINGS.c.trial_id).where(TEST_OPENINGS.c.trial_id == trial_id)
-            if connection.scalar(known) is None:
-                connection.execute(insert(TEST_OPENINGS).values(row))
-    except IntegrityError:
-        return  # another process opened it at the same moment, with the same numbers
+    trials = _optuna.TRIALS
+    with database.write() as connection:
+        # Under the trial's lock, so that of two processes which open it at once the later one sees the record.
+        locked = select(trials.c.trial_id).where(trials.c.trial_id == trial_id, trials.c.study_id == study_id)
+        if connection.scalar(locked.with_for_update()) is None:
+            raise StudyMissing(f"the trial with id {trial_id} in {database.name} has been deleted")
+        known = select(TEST_OPENINGS.c.trial_id).where(TEST_OPENINGS.c.trial_id == trial_id)
+        if connection.scalar(known) is None:
+            connection.execute(insert(TEST_OPENINGS).values(opened_at=utc_now(), **row))

@@ -1,22 +1,19 @@
 """Our record of a study: its configuration, what its data are, its budget and its state."""
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
-from optuna.exceptions import ExperimentalWarning
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage import _optuna
+from storage._schema import ensure_tables
 from storage.clock import utc_now
-from storage.database import Database
-from storage.errors import StudyMissing
+from storage.database import Database, retry_collisions
+from storage.errors import ConfigError, StudyMissing
 from storage.tables import CHANGES, STUDIES, StudyState
-from storage.trials import open_storage, quiet_optuna
 
 
 @dataclass(frozen=True)
@@ -73,19 +70,21 @@ def create_study(
     facts: Mapping[str, Any],
     budget: Budget,
 ) -> bool:
-    """Create the study in Optuna's tables and ours; whether it was this call that created it.
+    """Create the study in Optuna's tables and ours, in one transaction; whether it was this call that created it.
 
-    Several callers at once are safe: one of them creates it, the others return False.
+    Several callers at once are safe: one of them creates it, the others return False. A study that a stock Optuna
+    program created is taken over with its trials, which do not count.
+
+    Args:
+        directions: ``maximize`` or ``minimize``, one per objective.
+        metric_names: One per objective.
 
     Raises:
-        ValueError: Optuna has a study of that name which is not ours.
+        ConfigError: The name cannot be used, or a stock study of that name has other directions.
     """
-    quiet_optuna()
-    study = optuna.create_study(
-        study_name=name, storage=open_storage(url), directions=list(directions), load_if_exists=True
-    )
+    if not 0 < len(name) <= _optuna.NAME_LENGTH:
+        raise ConfigError(f"study.name has {len(name)} characters; 1 to {_optuna.NAME_LENGTH} are accepted")
     row = {
-        "study_id": study._study_id,
         "state": StudyState.RUNNING,
         "config": json.dumps(config),
         "facts": json.dumps(facts),
@@ -96,21 +95,52 @@ def create_study(
     }
     database = Database(url)
     try:
-        with database.write() as connection:
-            if connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study._study_id)) is not None:
-                return False
-            connection.execute(insert(STUDIES).values(row))
-    except IntegrityError:
-        return False
+        ensure_tables(database)
+        try:
+            return _create(database, name, list(directions), list(metric_names), row)
+        except IntegrityError:  # another process created it between our look and our insert
+            return _create(database, name, list(directions), list(metric_names), row)
     finally:
         database.close()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names(list(metric_names))
+
+
+@retry_collisions
+def _create(
+    database: Database, name: str, directions: list[str], metric_names: list[str], row: Mapping[str, Any]
+) -> bool:
+    with database.write() as connection:
+        studies = _optuna.STUDIES
+        named = select(studies.c.study_id, studies.c.study_name).where(studies.c.study_name == name).with_for_update()
+        known = connection.execute(named).one_or_none()
+        if known is None:
+            study_id = _optuna.insert_study(connection, name, directions, metric_names)
+        elif connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_id == known.study_id)) is not None:
+            _check_name(name, known.study_name)
+            return False
+        else:
+            study_id = known.study_id
+            _check_name(name, known.study_name)
+            _check_directions(name, _optuna.study_directions(connection, study_id), directions)
+            _optuna.set_metric_names(connection, study_id, metric_names)
+        connection.execute(insert(STUDIES).values(study_id=study_id, **row))
     return True
 
 
-_COLUMNS = (STUDIES, _optuna.STUDIES.c.study_name)
+def _check_name(given: str, known: str) -> None:
+    if given != known:
+        raise ConfigError(f"study.name {given!r}: to this database that is the same as {known!r}; give another name")
+
+
+def _check_directions(name: str, known: list[str], given: list[str]) -> None:
+    if known != given:
+        raise ConfigError(
+            f"study.name {name!r}: another Optuna program created a study of that name with directions {known}; "
+            f"this one has {given}: give another name"
+        )
+
+
+_JOINED = STUDIES.join(_optuna.STUDIES, STUDIES.c.study_id == _optuna.STUDIES.c.study_id)
+_RECORDS = select(STUDIES, _optuna.STUDIES.c.study_name).select_from(_JOINED)
 
 
 def load_study(database: Database, name: str) -> StudyRecord:
@@ -119,12 +149,15 @@ def load_study(database: Database, name: str) -> StudyRecord:
     Raises:
         StudyMissing: There is none; the message lists those that exist.
     """
-    known = list_studies(database)
-    for record in known:
-        if record.name == name:
-            return record
-    names = ", ".join(record.name for record in known) or "none"
-    raise StudyMissing(f"no study {name!r} in {database.name}; it has: {names}")
+    with database.read() as connection:
+        known: list[str] = []
+        if connection.dialect.has_table(connection, STUDIES.name):
+            # A database may take names for equal that differ in case, so there may be one that is not meant.
+            for row in connection.execute(_RECORDS.where(_optuna.STUDIES.c.study_name == name)):
+                if row.study_name == name:
+                    return _record(row)
+            known += connection.scalars(select(_optuna.STUDIES.c.study_name).select_from(_JOINED))
+    raise StudyMissing(f"no study {name!r} in {database.name}; it has: {', '.join(known) or 'none'}")
 
 
 def list_studies(database: Database) -> list[StudyRecord]:
@@ -132,8 +165,7 @@ def list_studies(database: Database) -> list[StudyRecord]:
     with database.read() as connection:
         if not connection.dialect.has_table(connection, STUDIES.name):
             return []
-        joined = STUDIES.join(_optuna.STUDIES, STUDIES.c.study_id == _optuna.STUDIES.c.study_id)
-        rows = connection.execute(select(*_COLUMNS).select_from(joined).order_by(STUDIES.c.study_id)).all()
+        rows = connection.execute(_RECORDS.order_by(STUDIES.c.study_id)).all()
     return [_record(row) for row in rows]
 
 
@@ -151,6 +183,7 @@ def _record(row: Any) -> StudyRecord:
     )
 
 
+@retry_collisions
 def change_config(
     database: Database,
     study_id: int,
@@ -160,36 +193,30 @@ def change_config(
     *,
     changed_by: str,
 ) -> None:
-    """Store a changed configuration and who changed what; the study runs on if the budget has room again."""
+    """Store a changed configuration and who changed what; the study runs on if the budget has room again.
+
+    Raises:
+        StudyMissing: It has been deleted.
+    """
+    changed = {
+        "config": json.dumps(config),
+        "trial_budget": budget.trials,
+        "device_seconds_budget": budget.device_seconds,
+        "goal_reached": None,
+    }
+    who = {"study_id": study_id, "changed_by": changed_by[:255]}
     with database.write() as connection:
-        connection.execute(
-            update(STUDIES)
-            .where(STUDIES.c.study_id == study_id)
-            .values(
-                config=json.dumps(config),
-                trial_budget=budget.trials,
-                device_seconds_budget=budget.device_seconds,
-                goal_reached=None,
-            )
-        )
+        found = connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(changed))
+        if not found.rowcount:
+            raise StudyMissing(f"the study with id {study_id} in {database.name} has been deleted")
         for change in changes:
-            connection.execute(
-                insert(CHANGES).values(
-                    study_id=study_id,
-                    changed_at=utc_now(),
-                    changed_by=changed_by,
-                    key=change.key,
-                    old=json.dumps(change.old),
-                    new=json.dumps(change.new),
-                )
-            )
+            what = {"key": change.key, "old": json.dumps(change.old), "new": json.dumps(change.new)}
+            connection.execute(insert(CHANGES).values(changed_at=utc_now(), **who, **what))
 
 
 def set_state(connection: Connection, study_id: int, state: StudyState, reason: str | None = None) -> None:
     """Let the study's agents run, pause or stop."""
-    connection.execute(
-        update(STUDIES).where(STUDIES.c.study_id == study_id).values(state=state, state_reason=reason)
-    )
+    connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(state=state, state_reason=reason))
 
 
 def set_goal_reached(connection: Connection, study_id: int, reason: str) -> None:

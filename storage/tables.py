@@ -2,14 +2,27 @@
 
 import enum
 
-from sqlalchemy import Boolean, Column, Enum, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects.mysql import LONGTEXT
 
-from storage._optuna import models
+from storage import _optuna
 from storage.clock import TIMESTAMP
 
 JSON_TEXT = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+"""Text of any length; MariaDB's own TEXT ends at 64 KiB."""
 
 
 class StudyState(enum.StrEnum):
@@ -35,15 +48,15 @@ def _enum(kind: type[enum.StrEnum]) -> Enum:
 
 metadata = MetaData()
 # Optuna's tables are only referred to here: they are created by Optuna.
-_study = models.StudyModel.__table__.c.study_id
-_trial = models.TrialModel.__table__.c.trial_id
+_study = _optuna.STUDIES.c.study_id
+_trial = _optuna.TRIALS.c.trial_id
 
 STUDIES = Table(
     "studyhall_studies",
     metadata,
     Column("study_id", ForeignKey(_study, ondelete="CASCADE"), primary_key=True),
     Column("state", _enum(StudyState), nullable=False),
-    Column("state_reason", Text),
+    Column("state_reason", JSON_TEXT),
     Column("config", JSON_TEXT, nullable=False),  # the resolved configuration, JSON
     Column("facts", JSON_TEXT, nullable=False),  # fingerprint, statistics and target summary of the data, JSON
     Column("trial_budget", Integer),  # trials that may be started; null: no limit
@@ -87,7 +100,7 @@ ATTEMPTS = Table(
     Column("slot", Integer, nullable=False),
     Column("state", _enum(AttemptState), nullable=False),
     Column("failure", String(32)),  # the class of the failure that ended it
-    Column("message", Text),  # its traceback or reason
+    Column("message", JSON_TEXT),  # its traceback or reason
     Column("started_at", TIMESTAMP, nullable=False),
     Column("expires_at", TIMESTAMP, nullable=False),
     Column("ended_at", TIMESTAMP),
@@ -105,8 +118,8 @@ CHANGES = Table(
     Column("changed_at", TIMESTAMP, nullable=False),
     Column("changed_by", String(255), nullable=False),
     Column("key", String(255), nullable=False),
-    Column("old", Text, nullable=False),  # JSON
-    Column("new", Text, nullable=False),  # JSON
+    Column("old", JSON_TEXT, nullable=False),  # JSON
+    Column("new", JSON_TEXT, nullable=False),  # JSON
 )
 
 TEST_OPENINGS = Table(
@@ -118,3 +131,15 @@ TEST_OPENINGS = Table(
     Column("opened_by", String(255), nullable=False),
     Column("metrics", JSON_TEXT, nullable=False),  # JSON
 )
+
+OPERATIONS = Table(
+    "studyhall_operations",
+    metadata,
+    Column("token", String(32), primary_key=True),  # made by the caller before its first try
+    Column("result", Text, nullable=False),  # JSON
+    Column("done_at", TIMESTAMP, nullable=False, index=True),
+)
+
+for _table in metadata.tables.values():
+    # A database's default may be a character set without Greek letters, or an engine without transactions.
+    _table.dialect_kwargs.update(mysql_engine="InnoDB", mysql_charset="utf8mb4")

@@ -1,14 +1,13 @@
 """One trial: the network that its parameters describe, trained on the study's events."""
 
-import os
-import uuid
+import io
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
+import torch
+from safetensors.torch import save
 from torch import nn
 
 from objectives._data import load_source
@@ -87,12 +86,20 @@ class TrialRun:
         self.seed = trial_seed(plan.config.study.seed, number)
         self._trainer: Trainer | None = None
 
-    def epochs(self, data: TrialData, *, should_stop: Callable[[], bool]) -> Generator[EpochResult, None, None]:
+    def epochs(
+        self, data: TrialData, *, should_stop: Callable[[], bool], resume: bytes | None = None
+    ) -> Generator[EpochResult, None, None]:
         """Train; one result per epoch.
+
+        Args:
+            data: The events.
+            should_stop: Asked at every batch.
+            resume: A checkpoint of an earlier attempt, to go on with the same bits from where it was written.
 
         Raises:
             NonFiniteLoss: The loss is no number any more.
-            Interrupted: `should_stop` said so.
+            Interrupted: `should_stop` said so; a checkpoint may be made then.
+            ValueError: The checkpoint is of another training.
         """
         learning = self._plan.space.learning(self._sampled)
         self._trainer = Trainer(
@@ -104,6 +111,9 @@ class TrialRun:
             data.validation,
             normalizer(learning.normalize, self._facts.statistics),
         )
+        if resume is not None:
+            state = torch.load(io.BytesIO(resume), map_location=self._device, weights_only=True)
+            self._trainer.load_state_dict(state)
         yield from fit(self._trainer, should_stop=should_stop)
 
     @property
@@ -118,12 +128,15 @@ class TrialRun:
         """The study's metric at the best epoch, on the validation events."""
         return self.trainer.best.value
 
-    def save_weights(self, path: Path) -> None:
-        """Write the best epoch's weights, safetensors, beside and renamed."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-        save_file({name: tensor.contiguous() for name, tensor in self.trainer.best.weights.items()}, beside)
-        os.replace(beside, path)
+    def checkpoint(self) -> bytes:
+        """All that the training's further course depends on, as tensors and numbers."""
+        buffer = io.BytesIO()
+        torch.save(self.trainer.state_dict(), buffer)
+        return buffer.getvalue()
+
+    def weights(self) -> bytes:
+        """The best epoch's weights, in safetensors format."""
+        return save({name: tensor.contiguous() for name, tensor in self.trainer.best.weights.items()})
 
     def attributes(self) -> dict[str, Any]:
         """What the trial carries in the database: numbers that become axes, and its seed as text."""

@@ -4,11 +4,11 @@ import os
 import signal
 import traceback
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from objectives._errors import Interrupted, NonFiniteLoss
 from objectives._fit_settings import EpochResult
 from storage.errors import DataError
+from storage.files import write_file
 from study import _preload
 from study._messages import Done, Failed, HandedBack, Order, Ready, TrialJob
 from study._training import TrialRun
@@ -78,7 +78,7 @@ def _train(connection: Connection, warm: _preload.Warm, job: TrialJob, device: s
             pruned = True
             break
     if not pruned:
-        run.save_weights(Path(job.weights))
+        write_file(job.weights, run.weights())
     return Done(run.value, pruned, run.attributes())
 
 

@@ -1,15 +1,18 @@
 """What a study file comes to, before anything is run."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from models._hyperparameters import Choice, Hyperparameter
+from models._hyperparameters import Choice, Hyperparameter, Range
 from objectives._events import Events
 from objectives._source import FileSource
 from storage.errors import ConfigError
+from study._explaining import shown
+from study._space import MODEL, Space
 from study.costs import Cost, build_defaults, family_costs
 from study.loading import load_config
 from study.plan import Facts, Plan, build_plan, gather_facts, open_data
@@ -46,8 +49,12 @@ class CheckReport:
 
     Attributes:
         events: By part of the split.
+        data_mb: Of the training and validation events, which each host holds once.
+        trials: The budget; None without a limit.
+        study_s: Core seconds of all trials if none is stopped early and families are drawn alike; None without a limit.
         searched: Name, range, condition and meaning of each searched hyperparameter.
         fixed: Values of the others.
+        unused: Names in the file that can never count.
     """
 
     name: str
@@ -55,8 +62,12 @@ class CheckReport:
     metric: str
     direction: str
     events: Mapping[str, int]
+    data_mb: float
+    trials: int | None
+    study_s: float | None
     searched: Sequence[Mapping[str, str]]
     fixed: Mapping[str, Any]
+    unused: Sequence[str]
     costs: Sequence[FamilyCost]
 
     def to_json(self) -> dict[str, Any]:
@@ -76,19 +87,26 @@ def check_study(path: Path, sets: Sequence[str]) -> CheckReport:
     dataset = open_data(plan)
     facts = gather_facts(plan, dataset)
     for name, failure in build_defaults(plan, facts).items():
-        raise ConfigError(f"space.model {name!r} cannot be built for events of shape {facts.shape}: {failure}")
+        raise ConfigError(f"space.model {name}: {failure}")
     rows = dataset.split.training
     training = Events(FileSource(dataset.file, rows), dataset.targets[rows], dataset.axes)
     costs = family_costs(plan, facts, training, draws=DRAWS)
+    families = [_family_cost(plan, facts, name, found) for name, found in costs.items()]
+    trials = config.budget.trials
+    held = facts.events["training"] + facts.events["validation"]
     return CheckReport(
         name=config.name,
         objective=plan.kind.name,
         metric=plan.metric,
         direction=plan.direction,
         events=facts.events,
-        searched=[_described(parameter) for parameter in plan.space.searched],
+        data_mb=round(held * math.prod(facts.shape) * dataset.file.dtype.itemsize / 2**20, 1),
+        trials=trials,
+        study_s=None if trials is None else trials * statistics.mean(cost.trial_s for cost in families),
+        searched=[described(plan.space, parameter) for parameter in plan.space.searched],
         fixed=plan.space.fixed,
-        costs=[_family_cost(plan, facts, name, found) for name, found in costs.items()],
+        unused=plan.space.unused,
+        costs=families,
     )
 
 
@@ -106,12 +124,25 @@ def _family_cost(plan: Plan, facts: Facts, name: str, found: Sequence[Cost]) -> 
     )
 
 
-def _described(parameter: Hyperparameter) -> dict[str, str]:
-    range_ = parameter.range
+def described(space: Space, parameter: Hyperparameter) -> dict[str, str]:
+    """A searched hyperparameter in words: name, range, when it is searched, and its help."""
+    possible = {item.name: item.range for item in space.searched}
+    conditions = {name: values for name, values in space.conditions(parameter).items() if name in possible}
+    when = "; ".join(
+        f"{name} {' | '.join(_text(value) for value in values if possible[name].contains(value))}"
+        for name, values in conditions.items()
+        # A family's own parameters show by their prefix which it is.
+        if name != MODEL or "." not in parameter.name
+    )
+    return {"name": parameter.name, "range": _in_words(parameter.range), "when": when, "help": parameter.help}
+
+
+def _in_words(range_: Range) -> str:
     if isinstance(range_, Choice):
-        text = " | ".join(str(option) for option in range_.options)
-    else:
-        step = f" by {range_.step}" if range_.step not in (None, 1) else ""
-        text = f"{range_.low:g} … {range_.high:g}{step}{', log' if range_.log else ''}"
-    when = "; ".join(f"{name} {' | '.join(map(str, values))}" for name, values in parameter.when.items())
-    return {"name": parameter.name, "range": text, "when": when, "help": parameter.help}
+        return " | ".join(_text(option) for option in range_.options)
+    step = f" by {range_.step}" if range_.step not in (None, 1) else ""
+    return f"{range_.low:g} … {range_.high:g}{step}{', log' if range_.log else ''}"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else shown(value)

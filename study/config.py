@@ -1,59 +1,69 @@
 """The study file: every section, key and default. Files are read in `study.loading`."""
 
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _seconds(value: object) -> object:
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([smhd])\s*", value) if isinstance(value, str) else None
-    if match is not None:
-        return float(match[1]) * _UNITS[match[2]]
-    if isinstance(value, str):
-        raise ValueError("a duration is a number of seconds or text such as 90s, 30m, 4h or 2d")
-    return value
-
-
-Duration = Annotated[float, Field(gt=0), BeforeValidator(_seconds)]
-"""Seconds; written as a number or as 90s, 30m, 4h, 2d."""
+from study._values import (
+    ClassWeights,
+    Count,
+    Devices,
+    Duration,
+    Energies,
+    Flag,
+    Fraction,
+    Number,
+    Positive,
+    Seed,
+    StudyName,
+    Text,
+    Times,
+    Whole,
+)
 
 
 class Section(BaseModel):
     """A part of the study file: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_headings(cls, tree: Any) -> Any:
+        """A heading with nothing below it is null in YAML; it means the section's defaults."""
+        if not isinstance(tree, Mapping):
+            return tree
+        return {key: value for key, value in tree.items() if value is not None or not cls._heads_section(key)}
+
+    @classmethod
+    def _heads_section(cls, key: object) -> bool:
+        field = cls.model_fields.get(key) if isinstance(key, str) else None
+        kind = field.annotation if field else None
+        if isinstance(kind, type) and issubclass(kind, Section):
+            return not issubclass(kind, NamedSection)
+        return get_origin(kind) is dict
 
 
 class StudySection(Section):
     """Which study this is. `name` defaults to the study file's; `metric` to the objective's first."""
 
-    name: str | None = Field(None, min_length=1, max_length=200)
-    metric: str | None = None
-    seed: int = Field(0, ge=0, lt=2**32)
-
-    @field_validator("name")
-    @classmethod
-    def _plain(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch(r"[\w.+-]+", name):
-            raise ValueError("a study's name has letters, digits and _ . + - only (it names folders)")
-        return name
+    name: StudyName | None = None
+    metric: Text | None = None
+    seed: Seed = 0
 
 
 class BudgetSection(Section):
     """What ends the search. Trials are exact; the others stop new trials and let running ones end."""
 
-    trials: int | None = Field(100, ge=1)
-    gpu_hours: float | None = Field(None, gt=0)
+    trials: Count | None = 100
+    gpu_hours: Positive | None = None
     trial_timeout: Duration | None = None
-    until: dict[str, float] | None = None
+    until: dict[str, Number] | None = None
 
     @model_validator(mode="after")
     def _some_end(self) -> "BudgetSection":
-        if self.trials is None and self.gpu_hours is None and self.until is None:
+        if self.trials is None and self.gpu_hours is None and not self.until:
             raise ValueError("a budget needs at least one of trials, gpu_hours, until")
         return self
 
@@ -61,10 +71,10 @@ class BudgetSection(Section):
 class SplitSection(Section):
     """Fractions of the events, or a WatChMaL-style .npz file with train_idxs, val_idxs and test_idxs."""
 
-    validation: float = Field(0.1, gt=0, lt=1)
-    test: float = Field(0.1, ge=0, lt=1)
-    seed: int = Field(42, ge=0, lt=2**32)
-    file: str | None = None
+    validation: Annotated[Fraction, Field(gt=0)] = 0.1
+    test: Fraction = 0.1
+    seed: Seed = 42
+    file: Text | None = None
 
     @model_validator(mode="after")
     def _leave_some(self) -> "SplitSection":
@@ -76,29 +86,35 @@ class SplitSection(Section):
 class FiducialSection(Section):
     """Keep events whose vertex is inside a cylinder, in cm from the centre; `axis` is the cylinder's."""
 
-    radius: float | None = Field(None, gt=0)
-    half_height: float | None = Field(None, gt=0)
+    radius: Positive | None = None
+    half_height: Positive | None = None
     axis: Literal["x", "y", "z"] = "y"
+
+    @model_validator(mode="after")
+    def _some_length(self) -> "FiducialSection":
+        if self.radius is None and self.half_height is None:
+            raise ValueError("a fiducial volume needs radius or half_height, in cm")
+        return self
 
 
 class SelectSection(Section):
     """Which events are used: label values, true energy in MeV (low ≤ E < high), and where the vertex lies."""
 
-    classes: tuple[int, ...] | None = None
-    energy: tuple[float, float] | None = None
+    classes: Annotated[tuple[Whole, ...], Field(min_length=1)] | None = None
+    energy: Energies | None = None
     fiducial: FiducialSection | None = None
 
 
 class DataSection(Section):
     """The HDF5 file and how it is laid out; the names are those of datasets in the file."""
 
-    path: str
-    target: str = "labels"
-    events: str = "event_data"
+    path: Text
+    target: Text = "labels"
+    events: Text = "event_data"
     axes: Literal["NHWC", "NCHW", "NHW"] = "NHWC"
-    energies: str = "energies"
-    positions: str = "positions"
-    labels: str = "labels"
+    energies: Text = "energies"
+    positions: Text = "positions"
+    labels: Text = "labels"
     split: SplitSection = SplitSection()
     select: SelectSection | None = None
     cache: Literal["auto", "memory", "map"] = "auto"
@@ -107,19 +123,19 @@ class DataSection(Section):
 class TrainingSection(Section):
     """How each trial trains; what is searched instead stands under `space`."""
 
-    epochs: int = Field(12, ge=1)
+    epochs: Count = 12
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    early_stop: int | None = Field(None, ge=1)
-    clip_norm: float | None = Field(None, gt=0)
-    class_weights: Literal["balanced"] | tuple[float, ...] | None = None
-    deterministic: bool = True
+    early_stop: Count | None = None
+    clip_norm: Positive | None = None
+    class_weights: Literal["balanced"] | ClassWeights | None = None
+    deterministic: Flag = True
 
 
 class NamedSection(Section):
     """A sampler or pruner by Optuna's name, with its options: ``tpe`` or ``{name: tpe, n_startup_trials: 20}``."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    name: str
+    name: Text
 
     @property
     def options(self) -> dict[str, Any]:
@@ -128,6 +144,8 @@ class NamedSection(Section):
 
 
 def _named(value: object) -> object:
+    if value is None:
+        raise ValueError("give a name, or leave the key out; `pruner: none` switches pruning off")
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -144,16 +162,16 @@ class SearchSection(Section):
 class RetrySection(Section):
     """How often a trial is taken up again after each class of failure."""
 
-    lost: int = Field(3, ge=0)
-    oom: int = Field(0, ge=0)
-    error: int = Field(0, ge=0)
+    lost: Times = 3
+    oom: Times = 0
+    error: Times = 0
 
 
 class WorkersSection(Section):
     """Devices: ``auto``, ``cpu``, ``cuda:0,cuda:1`` or a list; trials at a time on each."""
 
-    devices: str | tuple[str, ...] = "auto"
-    per_device: int = Field(1, ge=1)
+    devices: Devices = "auto"
+    per_device: Count = 1
 
 
 class LeaseSection(Section):
@@ -166,20 +184,20 @@ class LeaseSection(Section):
     @model_validator(mode="after")
     def _renewed_in_time(self) -> "LeaseSection":
         if self.renew * 2 > self.seconds:
-            raise ValueError(f"renew ({self.renew} s) must be at most half of seconds ({self.seconds} s)")
+            raise ValueError(f"renew ({self.renew:g} s) must be at most half of seconds ({self.seconds:g} s)")
         return self
 
 
 class FolderSection(Section):
     """Where files go; null means beside the SQLite file, or in the current folder for another database."""
 
-    dir: str | None = None
+    dir: Text | None = None
 
 
 class CheckpointSection(FolderSection):
     """Where weights go, and of how many of the best trials they are kept."""
 
-    keep: int = Field(5, ge=1)
+    keep: Count = 5
 
 
 class StudyConfig(Section):

@@ -1,51 +1,34 @@
 """What a trial costs, before any is run: a step of each family timed on one core, and its memory."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from objectives._data import batches, to_tensor
 from objectives._events import Events
+from objectives._memory import available_memory
 from objectives._optimizers import make_optimizer
 from objectives._statistics import normalizer
+from storage.errors import ConfigError
+from study._random import RandomSuggester
 from study._training import build_network
 from study.plan import Facts, Plan, make_task
 
+T = TypeVar("T")
 BATCH = 32
 TIMED_STEPS = 2
-
-
-class RandomSuggester:
-    """Draws every parameter at random, for dry runs."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = np.random.default_rng(seed)
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """An integer from low to high."""
-        if log:
-            return min(high, int(np.exp(self._random.uniform(np.log(low), np.log(high + 1)))))
-        return low + step * int(self._random.integers((high - low) // step + 1))
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """A number from low to high."""
-        if log:
-            return float(np.exp(self._random.uniform(np.log(low), np.log(high))))
-        if step is None:
-            return float(self._random.uniform(low, high))
-        return low + step * int(self._random.integers(int((high - low) / step + 1e-9) + 1))
-
-    def suggest_categorical(self, name: str, choices: Any) -> Any:
-        """One of the choices."""
-        return choices[int(self._random.integers(len(choices)))]
+PROBED = 2
+"""Events of the first step, which tells how many fit in memory."""
+SLOW_S = 4.0
+"""A step that takes longer is timed once; a family that has taken four times as long is drawn no further."""
+CONSTRUCTED = 32
+"""Random configurations of each family that are made, without a network, to find values that do not go together."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +51,18 @@ def build_defaults(plan: Plan, facts: Facts) -> dict[str, str]:
     failures = {}
     for name in plan.space.families:
         try:
-            build_network(plan, facts, plan.space.defaults(name))
-        except Exception as error:  # a user's family may raise anything
-            failures[name] = f"{type(error).__name__}: {error}"
+            _tried(facts, plan.space.defaults(name), lambda sampled: build_network(plan, facts, sampled))
+            suggester = RandomSuggester(0, name)
+            for _ in range(CONSTRUCTED):
+                _tried(facts, plan.space.sample(suggester), lambda sampled: _construct(plan, sampled))
+        except ConfigError as error:
+            failures[name] = str(error)
     return failures
+
+
+def _construct(plan: Plan, sampled: Mapping[str, Any]) -> None:
+    plan.space.learning(sampled)
+    plan.space.family(sampled)
 
 
 def family_costs(plan: Plan, facts: Facts, training: Events, *, draws: int, seed: int = 0) -> dict[str, list[Cost]]:
@@ -79,27 +70,35 @@ def family_costs(plan: Plan, facts: Facts, training: Events, *, draws: int, seed
 
     Returns:
         By family; the first is of the defaults.
+
+    Raises:
+        ConfigError: A drawn network cannot be built or trained.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        suggester = RandomSuggester(seed)
-        return {
-            name: [_cost(plan, facts, training, sampled) for sampled in _samples(plan, name, suggester, draws)]
-            for name in plan.space.families
-        }
+        return {name: list(_family(plan, facts, training, name, draws, seed)) for name in plan.space.families}
     finally:
         torch.set_num_threads(threads)
 
 
-def _samples(plan: Plan, name: str, suggester: RandomSuggester, draws: int) -> Iterator[dict[str, Any]]:
-    yield plan.space.defaults(name)
-    drawn = 0
-    while drawn < draws:
-        sampled = plan.space.sample(suggester)
-        if plan.space.resolved(sampled)["model"] == name:
-            drawn += 1
-            yield sampled
+def _family(plan: Plan, facts: Facts, training: Events, name: str, draws: int, seed: int) -> Iterator[Cost]:
+    suggester, began = RandomSuggester(seed, name), time.perf_counter()
+    yield _tried(facts, plan.space.defaults(name), lambda sampled: _cost(plan, facts, training, sampled))
+    for _ in range(draws):
+        if time.perf_counter() - began < 4 * SLOW_S:
+            yield _tried(facts, plan.space.sample(suggester), lambda sampled: _cost(plan, facts, training, sampled))
+
+
+def _tried(facts: Facts, sampled: Mapping[str, Any], use: Callable[[Mapping[str, Any]], T]) -> T:
+    try:
+        return use(sampled)
+    except Exception as error:  # a user's family may raise anything
+        shape = "×".join(map(str, facts.shape))
+        values = ", ".join(f"{name} {value}" for name, value in sampled.items()) or "the constants given"
+        raise ConfigError(
+            f"no network for events of {shape} (C×H×W) with {values}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _cost(plan: Plan, facts: Facts, training: Events, sampled: Mapping[str, Any]) -> Cost:
@@ -111,31 +110,40 @@ def _cost(plan: Plan, facts: Facts, training: Events, sampled: Mapping[str, Any]
     stream = batches(training.source, np.arange(size), size)
     inputs = normalizer(learning.normalize, facts.statistics)(to_tensor(next(stream), training.axes)).clone()
     stream.close()
-    targets = torch.from_numpy(task.encode(training.targets)[:size])
-    seconds, activations = [], 0
-    for _ in range(1 + TIMED_STEPS):
+    targets = torch.from_numpy(task.encode(training.targets[:size]))
+
+    def step(count: int) -> tuple[float, float]:
+        """Seconds of a step, and the bytes per event that it kept for the backward pass."""
         began = time.perf_counter()
-        with _saved_bytes() as saved:
-            loss = task.loss(model(inputs), targets).mean()
+        with _saved_bytes(model) as saved:
+            # A copy: of a view, the whole batch would count.
+            loss = task.loss(model(inputs[:count].clone()), targets[:count]).mean()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's annotation
         optimizer.step()
         optimizer.zero_grad()
-        seconds.append(time.perf_counter() - began)
-        activations = sum(saved.values())
+        return time.perf_counter() - began, sum(saved.values()) / count
+
+    _, kept = step(min(PROBED, size))
+    size = max(min(PROBED, size), min(size, int(available_memory() / 2 / max(kept, 1.0))))
+    seconds, kept = step(size)
+    if seconds < SLOW_S:
+        seconds = min(step(size)[0] for _ in range(TIMED_STEPS))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     # Weights, gradients and at most two moments, of four bytes each.
-    memory = 16 * parameters + activations * learning.batch_size / size
-    return Cost(parameters, size / min(seconds[1:]), memory / 2**20)
+    memory = 16 * parameters + kept * learning.batch_size
+    return Cost(parameters, size / seconds, memory / 2**20)
 
 
 @contextmanager
-def _saved_bytes() -> Iterator[dict[int, int]]:
-    """Bytes of the tensors kept for the backward pass, each storage once."""
+def _saved_bytes(model: nn.Module) -> Iterator[dict[int, int]]:
+    """Bytes of the tensors kept for the backward pass, each storage once and the weights not at all."""
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     sizes: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
+        if storage.data_ptr() not in weights:
+            sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):

@@ -11,12 +11,15 @@ from typing import Any
 
 import psutil
 
-from storage.database import Database
+from objectives._memory import available_memory
+from storage.database import Database, redacted
 from storage.errors import DatabaseError
 from study.devices import cpu_count, gpu_names
 
 PACKAGES = ("torch", "optuna", "optuna-dashboard", "sqlalchemy", "h5py", "numpy", "pydantic", "safetensors")
+OPTIONAL = {"cmaes": "the sampler cma_es"}
 LITTLE_DISK_GB = 5.0
+OLDEST_PYTHON = (3, 11)
 
 
 @dataclass(frozen=True)
@@ -44,33 +47,49 @@ def examine(url: str) -> list[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
-    version = platform.python_version()
-    yield Finding("python", f"{version} at {sys.executable}", sys.version_info >= (3, 11), "")
-    memory = psutil.virtual_memory()
+    wanted = ".".join(map(str, OLDEST_PYTHON))
+    new = sys.version_info[:2] >= OLDEST_PYTHON
+    yield Finding(
+        "python",
+        f"{platform.python_version()} at {sys.executable}",
+        new,
+        "" if new else f"install Python {wanted} or newer, and Studyhall in it",
+    )
     yield Finding("cpu", f"{cpu_count()} cores for this process ({platform.machine()})")
-    yield Finding("memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB available")
-    free = shutil.disk_usage(Path.cwd()).free / 2**30
-    remedy = "" if free > LITTLE_DISK_GB else "weights and data need room: free some, or use another folder"
-    yield Finding("disk", f"{free:.1f} GiB free in {Path.cwd()}", free > LITTLE_DISK_GB, remedy)
+    memory, total = available_memory() / 2**30, psutil.virtual_memory().total / 2**30
+    yield Finding("memory", f"{memory:.1f} of {total:.1f} GiB available to this process")
+    disk = shutil.disk_usage(Path.cwd()).free / 2**30
+    remedy = "" if disk > LITTLE_DISK_GB else "weights and data need room: free some, or use another folder"
+    yield Finding("disk", f"{disk:.1f} GiB free in {Path.cwd()}", disk > LITTLE_DISK_GB, remedy)
 
 
 def _packages() -> Iterator[Finding]:
     for name in PACKAGES:
-        try:
-            yield Finding(name, importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, "not installed", False, f"pip install {name}")
+        version = _version(name)
+        yield Finding(name, version or "not installed", version is not None, "" if version else f"pip install {name}")
+    for name, purpose in OPTIONAL.items():
+        if _version(name) is None:
+            yield Finding(name, f"not installed; only {purpose} needs it (pip install {name})")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _gpus() -> Finding:
-    import torch
-
+    try:
+        import torch
+    except ImportError as error:
+        return Finding("gpu", f"torch cannot be imported: {error}", False, "pip install --force-reinstall torch")
     names = gpu_names()
     if names:
         return Finding("gpu", ", ".join(f"{name} {torch.cuda.get_device_name(name)}" for name in names))
-    if torch.version.cuda is None:
-        return Finding("gpu", "none: this torch has no CUDA; workers use the CPU")
-    return Finding("gpu", "none visible; workers use the CPU")
+    if torch.version.cuda is None and torch.version.hip is None:
+        return Finding("gpu", "none: this torch is built for the CPU, and so workers use the CPU")
+    return Finding("gpu", "none visible to torch; workers use the CPU (nvidia-smi tells whether the driver sees one)")
 
 
 def _database(url: str) -> Finding:
@@ -83,5 +102,10 @@ def _database(url: str) -> Finding:
             version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
         database.close()
     except DatabaseError as error:
-        return Finding("database", str(error), False, "start it, or give another with --storage URL")
+        return Finding(
+            "database", str(error).removeprefix("database "), False, "start it, or give another with --storage URL"
+        )
+    except Exception as error:  # a driver that is missing or broken
+        found = f"{redacted(url)}: {type(error).__name__}: {error}"
+        return Finding("database", found, False, "reinstall Studyhall, or give another with --storage URL")
     return Finding("database", f"{database.name}, version {version}")

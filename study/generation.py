@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from storage.hdf5 import write_events
 from study.simulation.events import CLASS_NAMES, simulate
@@ -32,6 +33,5 @@ def write_simulation(
             advance(len(block["labels"]))
 
     attributes = {"simulation": "Studyhall toy water-Cherenkov detector", "seed": seed}
-    write_events(
-        path, blocks(), count=count, class_names=CLASS_NAMES, attributes=attributes, overwrite=overwrite
-    )
+    with threadpool_limits(1):  # the matrices are small: more threads cost twice the CPU time and gain nothing
+        write_events(path, blocks(), count=count, class_names=CLASS_NAMES, attributes=attributes, overwrite=overwrite)

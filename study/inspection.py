@@ -6,26 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from objectives._data import non_finite
+from objectives._data import check_finite
 from objectives._source import FileSource
 from objectives._statistics import statistics
 from storage.errors import DataError
 from storage.hdf5 import EventFile, Layout
+from study._targets import ClassCount, Target, extent, look_at
 
 SAMPLED = 2048
 """Events that statistics are taken from."""
-FEW = 10
-"""A class with fewer events than this cannot be split in any useful way."""
-
-
-@dataclass(frozen=True)
-class ClassCount:
-    """One class and how many events it has."""
-
-    label: int
-    name: str
-    events: int
+CHANNELS = (1, 3, 4)
+"""Numbers of channels that images usually have."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +32,10 @@ class Inspection:
         mapped: Whether the events can be memory-mapped (contiguous and uncompressed).
         classes: Empty when the target is no class.
         target: Minimum, mean and maximum of the target, when it is no class.
-        statistics: Of the pixel values, over at most 2,048 events.
-        problems: What would stop a training or slow it down; empty when nothing does.
+        columns: The same of the other numbers of each event: energies and positions.
+        statistics: Of the pixel values, over at most 2,048 events, integers scaled to 1; empty if they are not finite.
+        problems: What stops a training.
+        remarks: What may make it slow or poor.
     """
 
     path: str
@@ -52,8 +47,10 @@ class Inspection:
     mapped: bool
     classes: Sequence[ClassCount]
     target: Mapping[str, float]
+    columns: Mapping[str, Mapping[str, float]]
     statistics: Mapping[str, float]
     problems: Sequence[str]
+    remarks: Sequence[str]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types."""
@@ -73,82 +70,84 @@ def inspect_file(path: Path, layout: Layout, *, every: bool) -> Inspection:
     """
     file = EventFile.open(path, layout)
     rows = np.unique(np.linspace(0, file.count - 1, min(file.count, SAMPLED)).astype(np.int64))
-    source = FileSource(file, rows)
-    problems = [*_target_problems(file), *_layout_problems(file)]
-    problems += _bad_values(file, None if every else rows)
-    numbers = statistics(source, file.layout.axes)
-    classes, target = _target(file)
+    target = look_at(file)
+    unreadable = _unreadable(file, None if every else rows)
+    numbers = {} if unreadable else statistics(FileSource(file, rows), file.layout.axes)
     return Inspection(
         path=str(path),
         datasets=file.datasets,
         count=file.count,
         shape=file.shape,
         dtype=str(file.dtype),
-        memory_mb=round(file.count * int(np.prod(file.shape)) * file.dtype.itemsize / 2**20, 1),
+        memory_mb=_megabytes(file),
         mapped=file.stored.offset is not None,
-        classes=classes,
-        target=target,
-        statistics={name: numbers[name] for name in ("mean", "std", "maximum")},
-        problems=problems,
+        classes=target.classes,
+        target=target.range or {},
+        columns=_columns(file),
+        statistics={name: numbers[name] for name in ("minimum", "mean", "std", "maximum") if name in numbers},
+        problems=[*target.problems, *unreadable],
+        remarks=[*target.remarks, *_layout_remarks(file), *_sampling_remarks(file, rows, every)],
     )
 
 
-def _target(file: EventFile) -> tuple[list[ClassCount], dict[str, float]]:
-    if file.layout.target not in file.datasets:
-        return [], {}
-    values = file.column(file.layout.target)
-    if values.ndim == 1 and _whole(values) and len(np.unique(values)) <= 1000:
-        labels, counts = np.unique(values, return_counts=True)
-        names = file.class_names or ()
-        return [
-            ClassCount(int(label), names[int(label)] if 0 <= label < len(names) else str(int(label)), int(count))
-            for label, count in zip(labels, counts, strict=True)
-        ], {}
-    finite = values[np.isfinite(values)]
-    return [], {"minimum": float(finite.min()), "mean": float(finite.mean()), "maximum": float(finite.max())}
+def _megabytes(file: EventFile) -> float:
+    size = file.count * int(np.prod(file.shape)) * file.dtype.itemsize / 2**20
+    return round(size, 1 if size >= 1 else 3)
 
 
-def _whole(values: Any) -> bool:
-    return values.dtype.kind in "iub" or bool(np.all(np.isfinite(values)) and np.all(values == np.floor(values)))
-
-
-def _target_problems(file: EventFile) -> list[str]:
-    name = file.layout.target
-    if name not in file.datasets:
-        return [f"there is no dataset {name!r} to learn; name the target: data.target"]
+def _unreadable(file: EventFile, rows: NDArray[np.int64] | None) -> list[str]:
     try:
-        values = file.column(name)
+        check_finite(file, rows)
     except DataError as error:
-        return [str(error)]
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        bad = int(np.count_nonzero(~np.isfinite(values)))
-        return [f"dataset {name!r} has {bad} values that are not finite, first at event {_first(~np.isfinite(values))}"]
-    classes, _ = _target(file)
-    few = [f"{c.name} ({c.events})" for c in classes if c.events < FEW]
-    found = [f"classes with fewer than {FEW} events: {', '.join(few)}"] if few else []
-    if len(classes) == 1:
-        found.append(f"all events are of one class, {classes[0].name}")
-    if any(c.label < 0 for c in classes):
-        found.append("labels below 0")
+        sampled = "" if rows is None or len(rows) == file.count else f" (of {len(rows)} sampled; --all reads every one)"
+        return [f"{error}{sampled}"]
+    return []
+
+
+def _columns(file: EventFile) -> dict[str, dict[str, float]]:
+    found = {}
+    for name in (file.layout.energies, file.layout.positions):
+        if name in file.datasets and name != file.layout.target:
+            try:
+                values = file.column(name)
+            except DataError:
+                continue  # it may be anything: nothing asked for it yet
+            if values.dtype.kind == "f" and np.isfinite(values).all():
+                found[name] = extent(values)
     return found
 
 
-def _first(mask: Any) -> int:
-    return int(np.argmax(mask.reshape(len(mask), -1).any(axis=1)))
+def _layout_remarks(file: EventFile) -> list[str]:
+    found = []
+    if file.stored.offset is None:
+        found.append("events are chunked or compressed: reading them is slow unless they fit in memory")
+    shape, axes = file.stored.shape, file.layout.axes
+    other = {"NHWC": "NCHW", "NCHW": "NHWC"}.get(axes)
+    channels, likely = (shape[-1], shape[1]) if axes == "NHWC" else (shape[1], shape[-1])
+    if other and likely in CHANNELS and channels > max(CHANNELS):
+        found.append(f"axes {axes} mean {channels} channels; if there are {likely}, the axes are {other}")
+    return found
 
 
-def _layout_problems(file: EventFile) -> list[str]:
-    if file.stored.offset is not None:
+def _sampling_remarks(file: EventFile, rows: NDArray[np.int64], every: bool) -> list[str]:
+    if every or len(rows) == file.count or file.dtype.kind != "f":
         return []
-    return ["events are chunked or compressed: reading them is slow unless they fit in memory"]
+    return [f"{len(rows)} of {file.count} events were looked at; --all reads every one"]
 
 
-def _bad_values(file: EventFile, rows: Any) -> list[str]:
-    tally = non_finite(file, rows)
-    if not tally.events:
-        return []
-    sampled = "" if rows is None else f" among {len(rows)} sampled ones (--all reads every event)"
-    return [f"{tally.events} events hold NaN or infinite values{sampled}, first event {tally.first}"]
+def suggestion(path: Path) -> str:
+    """Options that name the dataset most like images, or an empty text."""
+    from storage._hdf5_datasets import shapes
+    from storage._hdf5_open import opened
+
+    with opened(path) as handle:
+        images = {name: shape for name, shape in shapes(handle).items() if len(shape) in (3, 4) and 0 not in shape}
+    if not images:
+        return ""
+    name = max(images, key=lambda image: int(np.prod(images[image], dtype=object)))
+    shape = images[name]
+    axes = "NHW" if len(shape) == 3 else "NCHW" if shape[1] in CHANNELS and shape[-1] not in CHANNELS else "NHWC"
+    return f"--events-name {name}" + (f" --axes {axes}" if axes != "NHWC" else "")
 
 
 def draw_classes(path: Path, layout: Layout, to: Path) -> None:
@@ -160,22 +159,25 @@ def draw_classes(path: Path, layout: Layout, to: Path) -> None:
     Raises:
         DataError: The file cannot be read.
     """
-    from study.display import draw_events, draw_images
+    from study._images import draw_images
+    from study.display import SHAPE, draw_events
 
     file = EventFile.open(path, layout)
-    rows, titles = _examples(file)
+    rows, titles = _examples(file, look_at(file))
     events = [np.asarray(file.events()[row], dtype=np.float32) for row in rows]
-    if layout.axes == "NHWC" and file.shape == (38, 16, 40):
+    if layout.axes == "NHWC" and events[0].shape == SHAPE:
         draw_events(events, to, titles)
     else:
         axis = {"NHWC": -1, "NCHW": 0}.get(layout.axes)
-        draw_images([event if axis is None else event.sum(axis=axis) for event in events], to, titles)
+        images = [event if axis is None else event.sum(axis=axis) for event in events]
+        draw_images(images, to, titles, label="value" if file.shape[0] == 1 else "sum of the channels")
 
 
-def _examples(file: EventFile) -> tuple[list[int], list[str]]:
-    classes, _ = _target(file)
-    if not classes:
+def _examples(file: EventFile, target: Target) -> tuple[list[int], list[str]]:
+    if not target.classes:
         return [0], ["event 0"]
     labels = file.column(file.layout.target)
-    rows = [int(np.argmax(labels == item.label)) for item in classes[:10]]
-    return rows, [f"{item.name}, event {row}" for item, row in zip(classes, rows, strict=False)]
+    rows = [int(np.argmax(labels == item.label)) for item in target.classes[:10]]
+    # Matplotlib takes what stands between dollars for mathematics.
+    names = [item.name.replace("$", r"\$") for item in target.classes]
+    return rows, [f"{name}, event {row}" for name, row in zip(names, rows, strict=False)]

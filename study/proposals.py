@@ -12,7 +12,7 @@ from study.search import make_sampler
 
 def propose(study: optuna.Study, plan: Plan, claim: Claim) -> dict[str, Any]:
     """The trial's sampled parameters, written to the database; those it has already stay as they are."""
-    study.sampler = make_sampler(plan.config, claim.number)
+    study.sampler = make_sampler(plan.config, claim.number, plan.space)
     forget_cached_trials(study)
     study.get_trials(deepcopy=False)  # Optuna's cache must have met the trial before it writes to it
     trial = optuna.Trial(study, claim.trial_id)

@@ -2,44 +2,54 @@
 
 import hashlib
 import inspect
-import re
-import warnings
-from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
 import optuna
-from optuna.pruners import BasePruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, NopPruner, PatientPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from pydantic import ValidationError
 
 from storage.errors import ConfigError
+from study._explaining import shown
+from study._grid import grid, listed_values
+from study._optuna_options import classes, find, make
+from study._space import Space
 from study.config import NamedSection, StudyConfig
 
+SAMPLER, PRUNER = "search.sampler", "search.pruner"
 RANDOM_SHARE = 0.25
 """Share of trials that stay random after TPE's start, so that no part of the space is given up."""
 MOST_STARTUP_TRIALS = 40
+SEQUENCES = ("qmc", "grid", "brute_force")
+"""Samplers that count through one sequence, which must be the same for all trials."""
 
 
-def make_sampler(config: StudyConfig, number: int) -> BaseSampler:
+def make_sampler(config: StudyConfig, number: int, space: Space) -> BaseSampler:
     """The study's sampler for one trial.
 
     Its random numbers derive from the study's seed and the trial's number, so proposals depend on the results seen
     and not on which agent asks.
 
     Raises:
-        ConfigError: No sampler of that name, or an option that it does not take.
+        ConfigError: No sampler of that name, or an option that it does not take; or the space does not suit it.
     """
     chosen = config.search.sampler
     seed = int.from_bytes(hashlib.sha256(f"{config.study.seed}/{number}".encode()).digest()[:4])
     if chosen.name == "tpe":
         return _tpe(config, seed)
-    cls = _find(chosen, "sampler", optuna.samplers, BaseSampler)
-    # Sequences such as QMC's must be one and the same for all trials.
-    whole = chosen.name in ("qmc", "grid", "brute_force")
-    options = {"seed": config.study.seed if whole else seed} | chosen.options
-    if "seed" not in inspect.signature(cls).parameters:
-        options.pop("seed")
-    return _make(chosen, "sampler", cls, options)
+    if chosen.name == "partial_fixed":
+        raise ConfigError(f"{SAMPLER} partial_fixed is not needed: a constant under space fixes a parameter")
+    cls = find(SAMPLER, chosen.name, classes(optuna.samplers, BaseSampler))
+    known = inspect.signature(cls).parameters
+    ours: dict[str, Any] = {"seed": config.study.seed if chosen.name in SEQUENCES else seed} if "seed" in known else {}
+    # Conditional parameters are sampled on their own by design, and seeds are synchronous: nothing to warn of.
+    ours |= {name: False for name in ("warn_independent_sampling", "warn_asynchronous_seeding") if name in known}
+    if chosen.name == "grid":
+        ours["search_space"] = grid(space, config.budget.trials)
+    if chosen.name == "brute_force":
+        listed_values(chosen.name, space)
+    sampler: BaseSampler = make(SAMPLER, chosen.name, cls, chosen.options, ours)
+    return sampler
 
 
 def make_pruner(config: StudyConfig) -> BasePruner:
@@ -48,20 +58,44 @@ def make_pruner(config: StudyConfig) -> BasePruner:
     Raises:
         ConfigError: No pruner of that name, or an option that it does not take.
     """
-    chosen = config.search.pruner
-    if chosen.name == "none":
-        return _make(chosen, "pruner", optuna.pruners.NopPruner, chosen.options)
+    return _pruner(config.search.pruner, config.training.epochs)
+
+
+def _pruner(chosen: NamedSection, epochs: int) -> BasePruner:
+    known = classes(optuna.pruners, BasePruner) | {"asha": SuccessiveHalvingPruner, "none": NopPruner}
+    cls, options = find(PRUNER, chosen.name, known), chosen.options
+    if cls is PatientPruner:
+        return _patient(options, epochs)
+    defaults: dict[str, Any] = {}
     if chosen.name == "asha":
-        options = {"min_resource": 1, "reduction_factor": 3} | chosen.options
-        return _make(chosen, "pruner", SuccessiveHalvingPruner, options)
-    return _make(chosen, "pruner", _find(chosen, "pruner", optuna.pruners, BasePruner), chosen.options)
+        defaults = {"min_resource": 1, "reduction_factor": 3}
+    if chosen.name == "hyperband":
+        defaults = {"max_resource": epochs}
+    pruner: BasePruner = make(PRUNER, chosen.name, cls, defaults | options, {})
+    return pruner
+
+
+def _patient(options: dict[str, Any], epochs: int) -> BasePruner:
+    """``{name: patient, wrapped: median, patience: 3}``: the wrapped one only after epochs without a better value."""
+    wrapped = options.pop("wrapped", None)
+    try:
+        inner = NamedSection.model_validate({"name": wrapped} if isinstance(wrapped, str) else wrapped)
+    except ValidationError:
+        raise ConfigError(
+            f"{PRUNER} patient: wrapped is {shown(wrapped)}; give another pruner, for example "
+            "{name: patient, wrapped: {name: median}, patience: 3}"
+        ) from None
+    pruner: BasePruner = make(PRUNER, "patient", PatientPruner, options, {"wrapped_pruner": _pruner(inner, epochs)})
+    return pruner
 
 
 def _tpe(config: StudyConfig, seed: int) -> BaseSampler:
-    options: dict[str, Any] = {"multivariate": False, "constant_liar": True, "n_startup_trials": _startup(config)}
+    options = {"multivariate": False, "constant_liar": True, "n_startup_trials": _startup(config)}
     options |= config.search.sampler.options
-    share = options.pop("random_share", RANDOM_SHARE)
-    sampler = _make(config.search.sampler, "sampler", TPESampler, {"seed": seed} | options)
+    share: Any = options.pop("random_share", RANDOM_SHARE)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ConfigError(f"{SAMPLER} tpe: random_share is {shown(share)}; it must be a number from 0 to 1")
+    sampler: BaseSampler = make(SAMPLER, "tpe", TPESampler, options, {"seed": seed}, beside=("random_share",))
     # The seed is fresh for each trial: its fraction of 2**32 is a fair coin.
     return RandomSampler(seed=seed) if seed < share * 2**32 else sampler
 
@@ -69,33 +103,3 @@ def _tpe(config: StudyConfig, seed: int) -> BaseSampler:
 def _startup(config: StudyConfig) -> int:
     trials = config.budget.trials or 200
     return min(MOST_STARTUP_TRIALS, max(5, trials // 5))
-
-
-def _find(chosen: NamedSection, kind: str, module: Any, base: type) -> Callable[..., Any]:
-    known = {
-        _snake(name.removesuffix(kind.capitalize())): cls
-        for name, cls in vars(module).items()
-        if inspect.isclass(cls) and issubclass(cls, base) and cls is not base
-    }
-    if chosen.name not in known:
-        names = sorted({*known, "asha", "none"} if kind == "pruner" else known)
-        close = get_close_matches(chosen.name, names, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"search.{kind} is {chosen.name!r}; {hint}Accepted: {', '.join(names)}")
-    return known[chosen.name]
-
-
-def _make(chosen: NamedSection, kind: str, cls: Callable[..., Any], options: dict[str, Any]) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return cls(**options)
-    except (TypeError, ValueError, ImportError) as error:
-        accepted = ", ".join(inspect.signature(cls).parameters)
-        raise ConfigError(f"search.{kind} {chosen.name!r}: {error}; its options: {accepted}") from None
-
-
-def _snake(name: str) -> str:
-    if name.isupper() or name in ("NSGAII", "NSGAIII"):
-        return name.lower()
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

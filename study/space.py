@@ -1,167 +1,173 @@
-"""The search space: which hyperparameters are searched, where, under which conditions, and which are fixed."""
+"""The search space of a study file: every declared hyperparameter, narrowed, widened or fixed as the file says."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from models._family import Family
-from models._hyperparameters import Choice, Hyperparameter, Suggester, hyperparameters
-from objectives._learning import Learning
+from models._hyperparameters import Choice, Hyperparameter, Range, Real
 from storage.errors import ConfigError
-from study._ranges import parse_value
+from study._declarations import accept, declarations, unknown
+from study._explaining import mistakes, one_per_line, shown
+from study._ranges import Given, When, check_value, parse_value
+from study._space import MODEL, Space
 
-MODEL = "model"
-
-
-@dataclass(frozen=True)
-class Space:
-    """All hyperparameters of a study, conditions before what they decide.
-
-    Attributes:
-        families: Those that may be chosen, by the name used in the study file.
-        parameters: Fixed and searched ones, in the order of sampling.
-        fixed: The values of those that are not searched.
-    """
-
-    families: Mapping[str, Family[Any]]
-    parameters: tuple[Hyperparameter, ...]
-    fixed: Mapping[str, Any]
-
-    def sample(self, suggester: Suggester) -> dict[str, Any]:
-        """Ask for every searched parameter that is active given those before it; the values by name."""
-        values = self._walk(lambda parameter: parameter.range.suggest(suggester, parameter.name))
-        return {name: value for name, value in values.items() if name not in self.fixed}
-
-    def defaults(self, model: str) -> dict[str, Any]:
-        """As `sample`, with the given family and every other parameter at its default."""
-        values = self._walk(lambda parameter: model if parameter.name == MODEL else parameter.default)
-        return {name: value for name, value in values.items() if name not in self.fixed}
-
-    def resolved(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
-        """Every value that counts for a trial: its sampled ones and the fixed ones that are active."""
-        return self._walk(lambda parameter: sampled[parameter.name])
-
-    def family(self, sampled: Mapping[str, Any]) -> tuple[Family[Any], Any]:
-        """The chosen family and its hyperparameters.
-
-        Raises:
-            ValueError: The family refuses the values.
-        """
-        values = self.resolved(sampled)
-        family = self.families[values[MODEL]]
-        return family, _instance(family.hyperparameters, values, f"{family.name}.")
-
-    def learning(self, sampled: Mapping[str, Any]) -> Learning:
-        """The chosen learning hyperparameters."""
-        return _instance(Learning, self.resolved(sampled), "")
-
-    @property
-    def searched(self) -> tuple[Hyperparameter, ...]:
-        """Those that are not fixed."""
-        return tuple(parameter for parameter in self.parameters if parameter.name not in self.fixed)
-
-    def _walk(self, choose: Callable[[Hyperparameter], Any]) -> dict[str, Any]:
-        known: dict[str, Any] = {}
-        for parameter in self.parameters:
-            if parameter.active(known):
-                fixed = parameter.name in self.fixed
-                known[parameter.name] = self.fixed[parameter.name] if fixed else choose(parameter)
-        return known
-
-
-def _instance(cls: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
-    names = [declared.name for declared in hyperparameters(cls)]
-    return cls(**{name: values[prefix + name] for name in names if prefix + name in values})
-
-
-def build_space(given: Mapping[str, Any], families: Mapping[str, Family[Any]]) -> Space:
-    """The space of a study file.
-
-    Args:
-        given: The file's `space` section: constants and distributions by name.
-        families: Those that the file's `model` may choose from, by the name used there.
-
-    Raises:
-        ConfigError: An unknown name, a value that its hyperparameter cannot take, or a `when` that can never hold.
-    """
-    declared = _declared(families)
-    _refuse_unknown([name for name in given if name != MODEL], declared)
-    parameters: dict[str, Hyperparameter] = {}
-    fixed: dict[str, Any] = {}
-    for name, default in declared.items():
-        value = parse_value(default, given[name]) if name in given and name != MODEL else default
-        parameters[name] = value if isinstance(value, Hyperparameter) else default
-        if not isinstance(value, Hyperparameter):
-            fixed[name] = value
-        elif not value.searched:
-            fixed[name] = value.default
-    _check_conditions([parameters[name] for name in given if name != MODEL], parameters, fixed)
-    return Space(families, _in_order(parameters), fixed)
+__all__ = ["MODEL", "Space", "build_space", "chosen_models"]
 
 
 def chosen_models(given: Mapping[str, Any], default: Sequence[str]) -> list[str]:
     """The family names that a study file's `space.model` allows.
 
     Raises:
-        ConfigError: `model` is neither a name nor a choice of names.
+        ConfigError: `model` is neither a name nor a choice of different names.
     """
     model = given.get(MODEL, {"choice": list(default)})
     if isinstance(model, str):
         return [model]
-    names = model.get("choice") if isinstance(model, dict) and set(model) == {"choice"} else None
+    names = model.get("choice") if isinstance(model, Mapping) and set(model) == {"choice"} else None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"space.model is {model!r}; give one family, or {{choice: [cnn, resnet]}}")
+        raise ConfigError(f"space.model is {shown(model)}; give one family, or {{choice: [cnn, resnet]}}")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"space.model is {shown(model)}; give each family once")
     return names
 
 
-def _declared(families: Mapping[str, Family[Any]]) -> dict[str, Hyperparameter]:
-    """Every declared hyperparameter by its full name: the model, how it learns, each family's own."""
-    names = tuple(families)
-    model = Hyperparameter(MODEL, names[0], Choice(names), "the network family", searched=len(names) > 1)
-    declared = {MODEL: model} | {item.name: item for item in hyperparameters(Learning)}
-    for spec, family in families.items():
-        for item in hyperparameters(family.hyperparameters):
-            conditions = {f"{family.name}.{name}": values for name, values in item.when.items()}
-            declared[f"{family.name}.{item.name}"] = Hyperparameter(
-                f"{family.name}.{item.name}",
-                item.default,
-                item.range,
-                item.help,
-                searched=item.searched,
-                when={MODEL: (spec,), **conditions},
-            )
-    return declared
+def build_space(given: Mapping[str, Any], chosen: Mapping[str, Family[Any]]) -> Space:
+    """The space of a study file.
+
+    Args:
+        given: The file's `space` section: constants and distributions by name.
+        chosen: The families that the file's `model` allows, by the name used there.
+
+    Raises:
+        ConfigError: An unknown name, a value that its hyperparameter cannot have, or a `when` that cannot hold; all
+            of them, one per line.
+    """
+    declared = declarations(chosen)
+    found: list[str] = []
+    parsed: dict[str, Given] = {}
+    for name in sorted(set(given) - {MODEL}):
+        with mistakes(found):
+            if name not in declared:
+                raise ConfigError(unknown(name, declared))
+            parsed[name] = parse_value(declared[name], given[name], accept)
+    parameters = {name: _ranged(item, parsed.get(name)) for name, item in declared.items()}
+    fixed = {name: _constant(item, parsed.get(name)) for name, item in declared.items() if _is_fixed(item, parsed)}
+    narrowed: dict[str, When] = {}
+    for name, item in parsed.items():
+        if item.when:
+            with mistakes(found):
+                when = _adopted(name, item.when, declared)
+                narrowed[name] = _possible(parameters[name], when, parameters, fixed)
+    with mistakes(found):
+        elsewhere = {name: declared[name].default for name in narrowed}
+        space = Space(chosen, _in_order(parameters, narrowed), fixed, narrowed, elsewhere)
+    if found:
+        raise ConfigError(found[0] if len(found) == 1 else one_per_line("the search space", found))
+    space = _without_unused(space, given)
+    _check_defaults(space)
+    return space
 
 
-def _refuse_unknown(names: Sequence[str], declared: Mapping[str, Hyperparameter]) -> None:
-    for name in names:
+def _is_fixed(declared: Hyperparameter, parsed: Mapping[str, Given]) -> bool:
+    given = parsed.get(declared.name)
+    return given.range is None if given else not declared.searched
+
+
+def _constant(declared: Hyperparameter, given: Given | None) -> Any:
+    return declared.default if given is None else given.constant
+
+
+def _ranged(declared: Hyperparameter, given: Given | None) -> Hyperparameter:
+    """The hyperparameter with the study's range."""
+    if given is None or given.range is None:
+        return declared
+    default = declared.default if given.range.contains(declared.default) else _first(given.range)
+    return Hyperparameter(declared.name, default, given.range, declared.help, searched=True, when=declared.when)
+
+
+def _first(range_: Range) -> Any:
+    return range_.options[0] if isinstance(range_, Choice) else range_.low
+
+
+def _adopted(parameter: str, when: When, declared: Mapping[str, Hyperparameter]) -> When:
+    """The study's conditions on a parameter, with values as they are declared."""
+    adopted: dict[str, tuple[Any, ...]] = {}
+    for name, values in when.items():
+        where = f"space.{parameter}: when names {name}"
         if name not in declared:
-            close = get_close_matches(name, declared, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            prefix = name.partition(".")[0] + "." if "." in name else ""
-            near = [known for known in declared if known.startswith(prefix)] or list(declared)
-            raise ConfigError(f"unknown key 'space.{name}'; {hint}Accepted: model, {', '.join(near)}")
+            raise ConfigError(f"{where}; {unknown(name, declared)}")
+        try:
+            adopted[name] = tuple(check_value(declared[name], value, accept) for value in values)
+        except ValueError as error:
+            raise ConfigError(f"{where} {shown(list(values))}; {error}") from None
+    return adopted
 
 
-def _check_conditions(
-    given: Sequence[Hyperparameter], parameters: Mapping[str, Hyperparameter], fixed: Mapping[str, Any]
-) -> None:
-    for parameter in given:
-        for name, values in parameter.when.items():
-            if name not in parameters:
-                raise ConfigError(f"space.{parameter.name}: `when` names {name!r}, which is no hyperparameter here")
-            other = parameters[name]
-            if name not in fixed and not any(other.range.contains(value) for value in values):
-                raise ConfigError(f"space.{parameter.name}: `when` wants {name} in {list(values)}, which it never is")
+def _possible(
+    parameter: Hyperparameter, when: When, parameters: Mapping[str, Hyperparameter], fixed: Mapping[str, Any]
+) -> When:
+    """The study's conditions, none of which excludes the declared ones or what is searched."""
+    for name, values in when.items():
+        where, other, counts = f"space.{parameter.name}: when names {name}", parameters[name], parameter.when.get(name)
+        if isinstance(other.range, Real) and name not in fixed:
+            raise ConfigError(f"{where}, any number in a range; give {name} a choice, or an int range")
+        possible = [value for value in values if name in fixed or other.range.contains(value)]
+        if not any(counts is None or Choice(counts).contains(value) for value in possible):
+            hint = f"; {parameter.name} counts where {name} is one of {shown(list(counts))}" if counts else ""
+            raise ConfigError(f"{where} {shown(list(values))}, which never holds{hint}")
+    return when
 
 
-def _in_order(parameters: Mapping[str, Hyperparameter]) -> tuple[Hyperparameter, ...]:
+def _in_order(parameters: Mapping[str, Hyperparameter], narrowed: Mapping[str, When]) -> tuple[Hyperparameter, ...]:
+    """Parameters in the order of declaration, but after those that their conditions name."""
     placed: dict[str, Hyperparameter] = {}
-    waiting = dict(parameters)
-    while waiting:
-        ready = [n for n, p in waiting.items() if not any(c in waiting for c in p.when)]
-        if not ready:
-            raise ConfigError(f"space: the conditions (`when`) of {', '.join(waiting)} depend on each other in a circle")
-        placed |= {name: waiting.pop(name) for name in ready}
+
+    def place(name: str, below: tuple[str, ...]) -> None:
+        if name in below:
+            circle = " → ".join([*below[below.index(name) :], name])
+            raise ConfigError(f"space: the conditions (when) go in a circle: {circle}")
+        if name not in placed:
+            for other in {**parameters[name].when, **narrowed.get(name, {})}:
+                place(other, (*below, name))
+            placed[name] = parameters[name]
+
+    for name in parameters:
+        place(name, ())
     return tuple(placed.values())
+
+
+def _without_unused(space: Space, given: Iterable[str]) -> Space:
+    """The space less the parameters that can never count, and with those constant that can never be searched."""
+    able: dict[str, Hyperparameter] = {}
+    fixed = dict(space.fixed)
+
+    def can_hold(when: When) -> bool:
+        return all(name in able and any(may_be(able[name], value) for value in when[name]) for name in when)
+
+    def may_be(parameter: Hyperparameter, value: Any) -> bool:
+        name = parameter.name
+        if name in fixed:
+            return Choice((fixed[name],)).contains(value)
+        return parameter.range.contains(value) or (name in space.elsewhere and space.elsewhere[name] == value)
+
+    unused = set(given) - {MODEL}
+    for parameter in space.parameters:
+        if can_hold(parameter.when):
+            able[parameter.name] = parameter
+            if not can_hold(space.narrowed.get(parameter.name, {})):
+                fixed[parameter.name] = space.elsewhere[parameter.name]
+            else:
+                unused.discard(parameter.name)
+    constants = {name: value for name, value in fixed.items() if name in able}
+    return replace(space, parameters=tuple(able.values()), fixed=constants, unused=tuple(sorted(unused)))
+
+
+def _check_defaults(space: Space) -> None:
+    """Refuse constants that do not go together."""
+    for model in space.families:
+        try:
+            space.family(space.defaults(model))
+            space.learning(space.defaults(model))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"space, with {model} and what is searched at its default: {error}") from None

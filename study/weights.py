@@ -48,7 +48,7 @@ def _train_again(stored: StoredStudy, plan: Plan, row: TrialRow, path: Path) -> 
             f"trial {row.number} trained again gives {plan.metric} {run.value!r}, not {row.value!r}: another machine, "
             "data file or version of torch than it was trained with; export it there"
         )
-    run.save_weights(path)
+    path.write_bytes(run.weights())
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-from study.cli import data, looking, results, running
+from study.cli import controlling, data, database, keeping, looking, results, running
 from study.cli._common import EXIT_INTERRUPTED, app, complain
 
 COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
@@ -22,11 +22,20 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("export", results.export),
     ("evaluate", results.evaluate),
     ("predict", results.predict),
+    ("pause", controlling.pause),
+    ("resume", controlling.resume),
+    ("stop", controlling.stop),
+    ("retry", controlling.retry),
+    ("delete", keeping.delete),
+    ("gc", keeping.gc),
+    ("backup", keeping.backup),
+    ("restore", keeping.restore),
     ("doctor", looking.doctor),
 )
 
 for name, command in COMMANDS:
     app.command(name)(command)
+app.add_typer(database.app, name="database")
 
 
 def main() -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli._common import AsJson, err, out, print_json, reported
+from study.cli._common import EXIT_BAD_INPUT, AsJson, complain, err, out, print_json, reported
 
 if TYPE_CHECKING:
     from storage.hdf5 import Layout
+    from study.inspection import Inspection
 
 Out = Annotated[Path, typer.Argument(metavar="OUT.h5", help="File to write.")]
 DataFile = Annotated[Path, typer.Argument(metavar="FILE.h5", help="HDF5 file of events.")]
@@ -30,6 +31,7 @@ def simulate(
     """Write simulated water-Cherenkov events in the reference HDF5 format."""
     from study.generation import write_simulation
 
+    _check_writable(to, force)
     with _bar(f"simulating {events} events", events) as advance:
         write_simulation(to, events, seed, overwrite=force, advance=advance)
     out.print(f"wrote {events} events to {to} ({to.stat().st_size / 2**20:.0f} MB)", highlight=False)
@@ -56,19 +58,23 @@ def inspect(
     as_json: AsJson = False,
 ) -> int:
     """Show what is in a file: datasets, classes, statistics, problems; optionally a picture."""
-    from study.cli._tables import inspection_table
-    from study.inspection import draw_classes, inspect_file
+    from study.cli._reports import inspection_report
+    from study.inspection import draw_classes
 
     layout = _layout(events_name, axes, target)
-    inspection = inspect_file(file, layout, every=every)
+    if draw is not None:
+        _check_writable(draw, force=True)
+    inspection = _inspected(file, layout, every=every)
     if as_json:
         print_json(inspection.to_json())
     else:
-        inspection_table(out, inspection)
+        inspection_report(out, inspection)
     if draw is not None:
         draw_classes(file, layout, draw)
         err.print(f"drew one event of each class to {draw}", highlight=False)
-    return 0
+    for problem in inspection.problems:
+        complain(problem)
+    return EXIT_BAD_INPUT if inspection.problems else 0
 
 
 @reported
@@ -81,20 +87,33 @@ def init(
     force: Force = False,
 ) -> int:
     """Write a commented study file fitted to the data."""
-    from study.inspection import inspect_file
     from study.template import study_file
 
-    if to.exists() and not force:
-        raise FileExistsError(f"{to} exists; --force overwrites it")
-    inspection = inspect_file(data, _layout(events_name, axes, target), every=False)
+    _check_writable(to, force)
+    inspection = _inspected(data, _layout(events_name, axes, target), every=False)
+    for problem in inspection.problems:
+        complain(problem)
+    if inspection.problems:
+        return EXIT_BAD_INPUT
     # Relative to the study file, so that both can be moved together.
     folder = to.absolute().parent
     path = data.absolute().relative_to(folder) if data.absolute().is_relative_to(folder) else data.absolute()
     to.write_text(study_file(inspection, path, axes=axes, target=target, events=events_name), encoding="utf-8")
+    for remark in inspection.remarks:
+        err.print(f"[yellow]note:[/] {remark}", highlight=False)
     out.print(f"wrote {to}; next: studyhall check {to}", highlight=False)
-    for problem in inspection.problems:
-        err.print(f"[yellow]problem:[/] {problem}", highlight=False)
     return 0
+
+
+def _check_writable(path: Path, force: bool) -> None:
+    from storage.errors import ConfigError
+
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{path} cannot be written: there is no folder {path.absolute().parent}; create it first")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give the name of a file to write")
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists; --force overwrites it")
 
 
 def _layout(events: str, axes: str, target: str) -> "Layout":
@@ -104,4 +123,17 @@ def _layout(events: str, axes: str, target: str) -> "Layout":
     try:
         return Layout(events=events, axes=axes, target=target)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(f"--axes, --events-name or --target: {error}") from None
+
+
+def _inspected(file: Path, layout: "Layout", *, every: bool) -> "Inspection":
+    from storage.errors import DataError
+    from study.inspection import inspect_file, suggestion
+
+    try:
+        return inspect_file(file, layout, every=every)
+    except DataError as error:
+        # The layout is given by options here, not by a study file.
+        hint = suggestion(file) if "under `data`" in str(error) else ""
+        text = str(error).replace("under `data`", "with --events-name or --target")
+        raise DataError(text + (f"; perhaps {hint}" if hint else "")) from None

@@ -1,0 +1,55 @@
+"""Asynchronous successive halving over running peers.
+
+Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020. At each rung (1, 3, 9, …
+epochs) a trial goes on if it is among the best third of all trials that have reached the rung so far, whether they run
+still, were stopped or are done. The decisions are those of Optuna's `SuccessiveHalvingPruner`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from objectives._task import Direction
+
+
+@dataclass(frozen=True)
+class Halving:
+    """The rule.
+
+    Attributes:
+        min_resource: Epochs up to the first rung, from 1.
+        reduction_factor: One in so many goes on, from 2.
+        early_rungs: Rungs that are left out at the beginning.
+        bootstrap: A rung's first so many trials are stopped.
+    """
+
+    direction: Direction
+    min_resource: int = 1
+    reduction_factor: int = 3
+    early_rungs: int = 0
+    bootstrap: int = 0
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """The epochs at which a trial of so many epochs may be stopped."""
+        found = []
+        rung = self.min_resource * self.reduction_factor**self.early_rungs
+        while rung < epochs:
+            found.append(rung)
+            rung *= self.reduction_factor
+        return tuple(found)
+
+    def stops(self, value: float, others: Sequence[float]) -> bool:
+        """Whether a trial with this value at a rung is stopped.
+
+        Args:
+            value: Its own.
+            others: Of all other trials that have reached the rung.
+        """
+        if math.isnan(value):
+            return True
+        reached = len(others) + 1
+        if reached <= self.bootstrap:
+            return True
+        room = max(1, reached // self.reduction_factor)
+        better = sum(other > value if self.direction == "maximize" else other < value for other in others)
+        return better >= room

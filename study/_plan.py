@@ -1,0 +1,124 @@
+"""What a study's configuration means: its task, families, space and metric, looked up by their names."""
+
+import dataclasses
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+from models._family import Family, families, load_family
+from objectives._task import Direction, TaskKind, load_task
+from storage.errors import ConfigError
+from study._explaining import mistakes, one_per_line, option_explanations
+from study.config import StudyConfig
+from study.search import make_pruner, make_sampler
+from study.space import Space, build_space, chosen_models
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration with its names looked up.
+
+    Attributes:
+        folder: What the configuration's relative paths refer to.
+        kind: The kind of task.
+        options: The task's options, an instance of ``kind.options``.
+    """
+
+    config: StudyConfig
+    folder: Path
+    kind: TaskKind[Any]
+    options: Any
+    space: Space
+    metric: str
+    direction: Direction
+
+    @property
+    def data_path(self) -> Path:
+        """The data file, absolute."""
+        return self.folder / Path(self.config.data.path).expanduser()
+
+    @property
+    def split_path(self) -> Path | None:
+        """The file that gives the split, absolute; None where fractions do."""
+        given = self.config.data.split.file
+        return None if given is None else self.folder / Path(given).expanduser()
+
+
+def build_plan(config: StudyConfig, folder: Path) -> Plan:
+    """Look up every name in the configuration.
+
+    Raises:
+        ConfigError: A task, metric, family, hyperparameter, sampler or pruner is unknown or does not fit; all of
+            them, one per line.
+    """
+    found: list[str] = []
+    options, metric = None, ""
+    with mistakes(found):
+        kind = _loaded("objective", lambda: load_task(config.objective.name, folder=folder))
+    if not found:
+        with mistakes(found):
+            options = _options(config, kind)
+        with mistakes(found):
+            metric = _metric(config, kind)
+    with mistakes(found):
+        make_pruner(config)
+    with mistakes(found):
+        space = build_space(config.space, _chosen(config, folder))
+        make_sampler(config, 0, space)
+    if found:
+        raise ConfigError(found[0] if len(found) == 1 else one_per_line("the study", found))
+    return Plan(config, folder, kind, options, space, metric, kind.metrics[metric])
+
+
+def _chosen(config: StudyConfig, folder: Path) -> dict[str, Family[Any]]:
+    names = chosen_models(config.space, list(families()))
+    return {name: _loaded("space.model", partial(load_family, name, folder=folder)) for name in names}
+
+
+def _metric(config: StudyConfig, kind: TaskKind[Any]) -> str:
+    metric = config.study.metric or kind.default_metric
+    for key, given in [("study.metric", metric), *(("budget.until", name) for name in config.budget.until or {})]:
+        if given not in kind.metrics:
+            near = get_close_matches(given, kind.metrics, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"{key} is {given}; {hint}Objective {kind.name} has: {', '.join(kind.metrics)}")
+    if config.training.class_weights is not None and not kind.classification:
+        raise ConfigError(f"training.class_weights is given, but objective {kind.name} has no classes; take it out")
+    return metric
+
+
+def _options(config: StudyConfig, kind: TaskKind[Any]) -> Any:
+    given = config.objective.options
+    accepted = [field.name for field in dataclasses.fields(kind.options)]
+    for name in given:
+        if name not in accepted:
+            near = get_close_matches(name, accepted, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            names = ", ".join(accepted) or "none"
+            raise ConfigError(f"unknown key objective.{name}; {hint}Options of {kind.name}: {names}")
+    try:
+        return TypeAdapter(kind.options).validate_python(given)
+    except ValidationError as error:
+        raise ConfigError("\n  ".join(option_explanations(error, "objective"))) from None
+    except PydanticSchemaGenerationError:  # a user's own types
+        return _loaded("objective", lambda: kind.options(**given))
+
+
+def _loaded(key: str, load: Callable[[], T]) -> T:
+    """What a plug-in gives; whatever its own code raises is the user's to mend."""
+    try:
+        return load()
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = "" if isinstance(error, SyntaxError) else f" ({last.filename}, line {last.lineno})"
+        raise ConfigError(f"{key}: {type(error).__name__}: {error}{place}") from error

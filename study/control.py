@@ -1,0 +1,54 @@
+"""Control a study from anywhere: every agent sees it at its next renewal."""
+
+from optuna.trial import TrialState
+
+from storage import studies
+from storage.agents import user_and_host
+from storage.database import Database
+from storage.enqueue import enqueue
+from storage.errors import ConfigError
+from storage.history import read_trials
+from storage.studies import Change
+from storage.tables import StudyState
+from study.stored import budget_of, load_stored
+
+
+def set_study_state(database: Database, name: str, state: StudyState) -> None:
+    """Let the study's agents run, pause (running trials go on) or stop (running trials are handed back).
+
+    Raises:
+        StudyMissing: There is no such study.
+    """
+    stored = load_stored(database, name)
+    reason = None if state is StudyState.RUNNING else f"{state} by {user_and_host()}"
+    with database.write() as connection:
+        studies.set_state(connection, stored.study_id, state, reason)
+
+
+def retry_failed(database: Database, name: str) -> list[int]:
+    """Enqueue every failed trial's parameters again, and raise the budget by as many; the failed trials' numbers.
+
+    The failed trials stay as they are, for Optuna's finished trials do not change. One that was enqueued again before
+    is left out.
+
+    Raises:
+        StudyMissing: There is no such study.
+        ConfigError: No trial has failed.
+    """
+    stored = load_stored(database, name)
+    rows = read_trials(database, stored.study_id)
+    again = {row.attributes.get("retry_of") for row in rows}
+    failed = [row for row in rows if row.ours and row.state is TrialState.FAIL and row.number not in again]
+    if not failed:
+        raise ConfigError(f"study {name!r} has no failed trial that has not been enqueued again")
+    for row in failed:
+        enqueue(database, stored.study_id, row.parameters, attributes={"retry_of": row.number})
+    trials = stored.config.budget.trials
+    if trials is not None:
+        budget = stored.config.budget.model_copy(update={"trials": trials + len(failed)})
+        config = stored.config.model_copy(update={"budget": budget})
+        change = Change("budget.trials", trials, trials + len(failed))
+        studies.change_config(
+            database, stored.study_id, config.to_json(), [change], budget_of(config), changed_by=user_and_host()
+        )
+    return [row.number for row in failed]

@@ -1,0 +1,108 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from storage.errors import ConfigError
+from study import devices
+from study.devices import cpu_count, device_slots, threads_per_worker
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "gpu_names", lambda: ["cuda:0", "cuda:1"])
+
+
+@pytest.fixture
+def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "gpu_names", lambda: [])
+    monkeypatch.setattr(devices, "cpu_count", lambda: 3)
+
+
+@pytest.mark.usefixtures("gpus")
+@pytest.mark.parametrize(
+    ("wanted", "per_device", "workers", "slots"),
+    [
+        ("auto", 1, None, ["cuda:0", "cuda:1"]),
+        ("auto", 2, None, ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]),
+        ("auto", 2, 3, ["cuda:0", "cuda:1", "cuda:0"]),
+        ("auto", 1, 1, ["cuda:0"]),
+        ("cuda:1", 2, None, ["cuda:1", "cuda:1"]),
+        (" cuda:1 , cpu ", 1, None, ["cuda:1", "cpu"]),
+        (("cuda:0",), 1, None, ["cuda:0"]),
+        ("cpu", 1, 2, ["cpu", "cpu"]),
+    ],
+)
+def test_slots_take_devices_in_turn(
+    wanted: str | tuple[str, ...], per_device: int, workers: int | None, slots: list[str]
+) -> None:
+    assert device_slots(wanted, per_device, workers) == slots
+
+
+@pytest.mark.usefixtures("no_gpus")
+@pytest.mark.parametrize(("workers", "count"), [(None, 3), (1, 1), (8, 8)])
+def test_a_host_without_gpus_has_a_worker_per_core_or_as_many_as_asked_for(workers: int | None, count: int) -> None:
+    assert device_slots("auto", 1, workers) == ["cpu"] * count
+
+
+@pytest.mark.usefixtures("no_gpus")
+@pytest.mark.parametrize("wanted", ["cuda:0", "cuda", "gpu", ("cpu", "cuda:1"), "auto,cpu", ""])
+def test_devices_that_are_not_there_are_refused_with_those_that_are(wanted: str | tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="it has: cpu; or give auto"):
+        device_slots(wanted, 1, None)
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_device_named_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'cuda:0' is named twice; workers\.per_device"):
+        device_slots("cuda:0,cuda:0", 1, None)
+
+
+@pytest.mark.usefixtures("gpus")
+def test_more_workers_than_slots_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"5 workers need 5 slots, and cuda:0, cuda:1 with .*per_device 2 have 4"):
+        device_slots("auto", 2, 5)
+
+
+def test_cores_are_those_of_the_affinity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 8})
+
+    assert cpu_count(tmp_path) == 3
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu.max": "250000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "1600000 100000"}, 8),
+        ({"cpu.max": "what is this"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+    ],
+)
+def test_a_containers_share_limits_the_cores(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], cores: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    assert cpu_count(tmp_path) == cores
+
+
+@pytest.mark.usefixtures("no_gpus")
+def test_a_worker_on_the_cpu_has_one_thread() -> None:
+    assert threads_per_worker(1) == 1
+
+
+@pytest.mark.usefixtures("gpus")
+@pytest.mark.parametrize(("cores", "slots", "threads"), [(16, 2, 4), (4, 2, 2), (1, 2, 1)])
+def test_a_worker_on_a_gpu_has_its_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, slots: int, threads: int
+) -> None:
+    monkeypatch.setattr(devices, "cpu_count", lambda: cores)
+
+    assert threads_per_worker(slots) == threads
