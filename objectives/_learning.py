@@ -22,7 +22,7 @@ class Learning:
         0.9, 0.8, 0.99, when={"optimizer": ("sgd", "rmsprop")}, help="fraction of the last step that is kept"
     )
     nesterov: bool = choice(
-        True, _FLAGS, searched=False, when={"optimizer": ("sgd",)}, help="Nesterov's form of momentum"
+        True, _FLAGS, searched=False, when={"optimizer": ("sgd",)}, help="Nesterov's form of momentum; nothing where that is 0"
     )
     weight_decay: float = real(
         1e-4, 1e-6, 1e-1, log=True, help="shrinks weights, decoupled in adamw; never norms and biases"
@@ -56,7 +56,6 @@ class Learning:
                 _check(parameter.name, value, parameter.range.contains(value), f"one of {parameter.range.options}")
         _check("lr", self.lr, 0 < self.lr < math.inf, "a number above 0")
         _check("momentum", self.momentum, 0 <= self.momentum < 1, "from 0 up to but not including 1")
-        _check("nesterov", self.nesterov, self.momentum > 0 or not self._nesterov_counts, "off if momentum is 0")
         _check("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "a number from 0 up")
         _check("warmup", self.warmup, 0 <= self.warmup < 1, "from 0 up to but not including 1")
         whole = isinstance(self.batch_size, int) and not isinstance(self.batch_size, bool)
@@ -67,10 +66,6 @@ class Learning:
     def augments(self) -> bool:
         """Whether training events are changed at all."""
         return self.flip_horizontal or self.flip_vertical or self.rotate
-
-    @property
-    def _nesterov_counts(self) -> bool:
-        return self.nesterov and self.optimizer == "sgd"
 
 
 def _check(name: str, value: object, accepted: bool, words: str) -> None:

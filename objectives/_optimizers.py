@@ -23,7 +23,8 @@ def make_optimizer(model: nn.Module, learning: Learning) -> Optimizer:
     groups, lr = _groups(model, learning.weight_decay), learning.lr
     match learning.optimizer:
         case "sgd":
-            return SGD(groups, lr=lr, momentum=learning.momentum, nesterov=learning.nesterov, fused=True)
+            nesterov = learning.nesterov and learning.momentum > 0  # torch refuses it without momentum
+            return SGD(groups, lr=lr, momentum=learning.momentum, nesterov=nesterov, fused=True)
         case "adam":
             return Adam(groups, lr=lr, fused=True)
         case "adamw":

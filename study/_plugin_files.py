@@ -25,6 +25,11 @@ def portable(plan: Plan, sampled: Mapping[str, Any]) -> tuple[dict[str, Any], di
     files = {_local(spec).partition(":")[0]: plan.folder / spec.rpartition(":")[0] for spec in renamed}
     names = [renamed.get(spec, spec) for spec in chosen_models(config["space"], list(plan.space.families))]
     config["space"][MODEL] = names[0] if len(names) == 1 else {"choice": names}
+    for entry in config["space"].values():
+        when = entry.get("when", {}) if isinstance(entry, dict) else {}
+        if MODEL in when:
+            given = when[MODEL] if isinstance(when[MODEL], list) else [when[MODEL]]
+            when[MODEL] = [renamed.get(spec, spec) for spec in given]
     config["objective"]["name"] = renamed.get(plan.config.objective.name, plan.config.objective.name)
     values = {name: renamed.get(value, value) if name == MODEL else value for name, value in sampled.items()}
     return {"sampled": values, "config": config}, files

@@ -9,7 +9,7 @@ from typing import Any
 from storage import studies
 from storage.agents import user_and_host
 from storage.database import Database
-from storage.errors import ConfigError, DataError
+from storage.errors import ConfigError
 from storage.studies import Budget, Change, StudyRecord
 from storage.tables import StudyState
 from study.config import CHANGEABLE, StudyConfig, flatten
@@ -157,6 +157,4 @@ def _check_workable(plan: Plan, facts: Facts) -> None:
     from study.costs import build_defaults
 
     for name, failure in build_defaults(plan, facts).items():
-        raise ConfigError(f"space.model {name!r} cannot be built for events of shape {facts.shape}: {failure}")
-    if plan.config.training.class_weights and not plan.kind.classification:
-        raise DataError(f"training.class_weights needs classes; objective {plan.kind.name!r} has none")
+        raise ConfigError(f"space.model {name!r}: {failure}")

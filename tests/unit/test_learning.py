@@ -86,9 +86,12 @@ def test_values_outside_the_default_ranges_are_accepted_if_they_mean_something()
     assert learning.batch_size == 48
 
 
-def test_nesterov_without_momentum_is_refused():
-    with pytest.raises(ValueError, match="nesterov is True; it must be off if momentum is 0"):
-        Learning(optimizer="sgd", momentum=0.0)
+def test_nesterov_without_momentum_is_plain_sgd():
+    weight = torch.nn.Parameter(torch.ones(3))
+
+    optimizer = make_optimizer(torch.nn.ParameterList([weight]), Learning(optimizer="sgd", momentum=0.0, nesterov=True))
+
+    assert optimizer.param_groups[0]["nesterov"] is False
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
