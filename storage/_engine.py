@@ -51,25 +51,17 @@ def new_engine(url: URL) -> Engine:
         url: From `database_url`.
     """
     engine = create_engine(url, **engine_options(url))
-    prepare(engine, always_write=False)
-    event.listen(engine, "begin", _begun)
+    _prepare(engine)
     return engine
 
 
-def prepare(engine: Engine, *, always_write: bool) -> None:
-    """Set up every connection that the engine makes from now on.
-
-    Args:
-        engine: Ours, or the one of Optuna's storage.
-        always_write: Begin every SQLite transaction with the write lock, for a caller (Optuna's storage) that
-            turns readers into writers midway, which SQLite would refuse as a deadlock.
-    """
+def _prepare(engine: Engine) -> None:
+    """Set up every connection that the engine makes from now on."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _connected_to_sqlite)
-        if always_write:
-            event.listen(engine, "begin", _begun_to_write)
     elif engine.dialect.name == "postgresql":
         event.listen(engine, "connect", _connected_to_postgresql)
+    event.listen(engine, "begin", _begun)
 
 
 def _connected_to_sqlite(connection: Any, record: Any) -> None:
@@ -116,7 +108,3 @@ def _begun(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
     elif not write:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-
-
-def _begun_to_write(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")

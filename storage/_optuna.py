@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import optuna
-from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
 from sqlalchemy import Connection, NullPool, Table, insert, inspect, select, text
 from sqlalchemy.engine import URL
 
-from storage._engine import engine_options, prepare
+from storage._engine import engine_options
 from storage.errors import SchemaError
 
 STUDIES: Table = models.StudyModel.__table__
@@ -91,24 +90,17 @@ def create_tables(url: URL) -> None:
     RDBStorage(_template(url), engine_kwargs=engine_options(url) | {"poolclass": NullPool})
 
 
-def cached_storage(url: URL) -> BaseStorage:
-    """Optuna's own storage, and its cache of finished trials, on tables that exist."""
-    backend = RDBStorage(_template(url), engine_kwargs=engine_options(url), skip_table_creation=True)
-    backend.engine.dispose()  # its first connections were made before the listeners
-    prepare(backend.engine, always_write=True)
-    return _CachedStorage(backend)
+def keep_microseconds(connection: Connection) -> None:
+    """Give trials' times microseconds on MariaDB, where Optuna's own columns round to seconds; only while empty."""
+    empty = connection.scalar(select(TRIALS.c.trial_id).limit(1)) is None
+    if connection.dialect.name in ("mysql", "mariadb") and empty:
+        columns = "MODIFY datetime_start DATETIME(6), MODIFY datetime_complete DATETIME(6)"
+        connection.exec_driver_sql(f"ALTER TABLE trials {columns}")
 
 
 def _template(url: URL) -> str:
     # Optuna fills in a template.
     return url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-
-
-def close_storage(storage: BaseStorage) -> None:
-    """Close every connection of what `cached_storage` returned."""
-    if isinstance(storage, _CachedStorage) and isinstance(storage._backend, RDBStorage):
-        storage.remove_session()
-        storage._backend.engine.dispose()
 
 
 def insert_study(connection: Connection, name: str, directions: Sequence[str], metric_names: Sequence[str]) -> int:

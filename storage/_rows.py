@@ -126,4 +126,4 @@ def _children(
         statement = statement.join(trials, trials.c.trial_id == table.c.trial_id).where(chosen)
     else:
         statement = statement.where(table.c.trial_id.in_(ids))
-    return statement if order is None else statement.order_by(order)
+    return statement if order is None else statement.order_by(order)  # pyright: ignore[reportReturnType]  # as many columns as given

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
 from storage import tables
-from storage._optuna import check_schema, create_tables
+from storage._optuna import check_schema, create_tables, keep_microseconds
 from storage.database import Database
 
 CREATE_ATTEMPTS = 20
@@ -72,6 +72,7 @@ def _complete(connection: Connection) -> bool:
 def _create(database: Database) -> None:
     create_tables(database.url)
     with database._writing.begin() as connection:
+        keep_microseconds(connection)
         tables.metadata.create_all(connection)
         if connection.dialect.name == "sqlite":
             for trigger in TRIGGERS.values():

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from storage import _optuna, _study_rows
-from storage._retry import retried
-from storage.database import Database
+from storage._operations import new_token, once
+from storage.database import Database, retried
 
 T = TypeVar("T")
 
@@ -18,19 +20,27 @@ T = TypeVar("T")
 class StudiesPart(BaseStorage):
     """What Optuna's `BaseStorage` says of studies; every call is one transaction, tried again while it may pass."""
 
-    def __init__(self, database: Database, patience_s: float) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._patience_s = patience_s
 
     def _reading(self, work: Callable[[Connection], T]) -> T:
-        return retried(self._database, work, write=False, patience_s=self._patience_s)
+        return _read(self._database, work)
 
     def _writing(self, work: Callable[[Connection], T]) -> T:
-        return retried(self._database, work, write=True, patience_s=self._patience_s)
+        return _write(self._database, work)
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         """See `BaseStorage`."""
-        return self._writing(lambda connection: _study_rows.create(connection, directions, study_name))
+
+        def work(connection: Connection) -> int:
+            study_id: int = once(connection, token, lambda: _study_rows.create(connection, directions, study_name))
+            return study_id
+
+        token = new_token()
+        try:
+            return self._writing(work)
+        except IntegrityError as error:  # another process created it between our look and our insert
+            raise DuplicatedStudyError(f"a study named {study_name!r} exists") from error
 
     def delete_study(self, study_id: int) -> None:
         """See `BaseStorage`."""
@@ -71,3 +81,15 @@ class StudiesPart(BaseStorage):
     def get_all_studies(self) -> list[FrozenStudy]:
         """See `BaseStorage`; by id."""
         return self._reading(_study_rows.read_all)
+
+
+@retried
+def _read(database: Database, work: Callable[[Connection], T]) -> T:
+    with database.read() as connection:
+        return work(connection)
+
+
+@retried
+def _write(database: Database, work: Callable[[Connection], T]) -> T:
+    with database.write() as connection:
+        return work(connection)

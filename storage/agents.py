@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import delete, insert, select, update
 
 from storage.clock import utc_now
-from storage.database import Database, retry_collisions
+from storage.database import Database, retried
 from storage.errors import DatabaseError, StudyMissing
 from storage.tables import AGENTS, STUDIES, WORKERS
 
@@ -32,7 +32,7 @@ class WorkerRow:
     idle_s: float
 
 
-@retry_collisions
+@retried
 def register_agent(database: Database, study_id: int, *, alive_s: float) -> str:
     """Write that this process is an agent of the study; its id.
 
@@ -73,7 +73,7 @@ def register_agent(database: Database, study_id: int, *, alive_s: float) -> str:
     return agent_id
 
 
-@retry_collisions
+@retried
 def see_agent(database: Database, agent_id: str, workers: Sequence[tuple[int, int, str]]) -> None:
     """Write that the agent and its workers (slot, pid, device) are alive now; nothing if its study was deleted."""
     with database.write() as connection:
@@ -86,7 +86,7 @@ def see_agent(database: Database, agent_id: str, workers: Sequence[tuple[int, in
             connection.execute(insert(WORKERS).values(row))
 
 
-@retry_collisions
+@retried
 def leave(database: Database, agent_id: str) -> None:
     """Write that the agent has ended in good order."""
     with database.write() as connection:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from storage import _optuna
 from storage.clock import utc_now
-from storage.database import Database, retry_collisions
+from storage.database import Database, retried
 from storage.errors import LeaseLost
 from storage.tables import ATTEMPTS, STUDIES, AttemptState, StudyState
 
@@ -42,7 +42,7 @@ class Claim:
     token: str
 
 
-@retry_collisions
+@retried
 def renew(database: Database, study_id: int, tokens: Sequence[str], lease_s: float) -> tuple[StudyState, set[str]]:
     """Renew leases, also expired ones that nobody has noticed yet.
 
@@ -59,7 +59,7 @@ def renew(database: Database, study_id: int, tokens: Sequence[str], lease_s: flo
     return StudyState(state or StudyState.STOPPED), held
 
 
-@retry_collisions
+@retried
 def report(database: Database, claim: Claim, epoch: int, value: float, lease_s: float) -> None:
     """Record one epoch's value and renew the lease; an epoch that is recorded already stays as it is.
 
@@ -129,7 +129,7 @@ class Ending:
                 )
 
 
-@retry_collisions
+@retried
 def finish(database: Database, claim: Claim, ending: Ending) -> None:
     """Write a trial's end: attempt, attributes, values and Optuna's state together.
 
@@ -137,6 +137,8 @@ def finish(database: Database, claim: Claim, ending: Ending) -> None:
         LeaseLost: Somebody else has taken over the trial, or another Optuna program has ended it.
     """
     with database.write() as connection:
+        if _already(connection, claim, AttemptState.FINISHED, ending.failure):
+            return
         _fence(
             connection,
             claim,
@@ -188,7 +190,7 @@ def _storable(message: str | None) -> str | None:
     return message[-LONGEST_MESSAGE:].replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
-@retry_collisions
+@retried
 def hand_back(database: Database, claim: Claim) -> None:
     """Give the trial up unfinished, for anyone to take up again; costs no retry.
 
@@ -196,7 +198,16 @@ def hand_back(database: Database, claim: Claim) -> None:
         LeaseLost: Somebody else has taken over the trial.
     """
     with database.write() as connection:
-        _fence(connection, claim, state=AttemptState.INTERRUPTED, ended_at=utc_now(), failure="interrupted")
+        if not _already(connection, claim, AttemptState.INTERRUPTED, "interrupted"):
+            _fence(connection, claim, state=AttemptState.INTERRUPTED, ended_at=utc_now(), failure="interrupted")
+
+
+def _already(connection: Connection, claim: Claim, state: AttemptState, failure: str | None) -> bool:
+    """Whether an earlier try, whose COMMIT was not answered, has written just this end of the attempt."""
+    row = connection.execute(
+        select(ATTEMPTS.c.state, ATTEMPTS.c.failure, ATTEMPTS.c.message).where(ATTEMPTS.c.token == claim.token)
+    ).one_or_none()
+    return row is not None and (row.state, row.failure) == (state, failure) and row.message != _FOREIGN_END
 
 
 def held_seconds(attempt: Any) -> float:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from storage import _optuna
 from storage.attempts import Claim, Ending, end_trial, held_seconds
 from storage.clock import utc_now
-from storage.database import Database, retry_collisions
+from storage.database import Database, retried
 from storage.tables import ATTEMPTS, STUDIES, AttemptState, StudyState
 
 
@@ -31,7 +31,6 @@ class _Taken:
     attempt: int
 
 
-@retry_collisions
 def claim(
     database: Database, study_id: int, *, agent_id: str, slot: int, lease_s: float, lost_retries: int
 ) -> Claim | Refusal:
@@ -45,11 +44,23 @@ def claim(
         lease_s: Seconds until the trial is anybody's again, unless renewed.
         lost_retries: Attempts that a trial may lose before it fails.
     """
+    # Made before the first try: a try after an unanswered COMMIT finds its own attempt by it.
+    return _claim(database, study_id, uuid.uuid4().hex, agent_id, slot, lease_s, lost_retries)
+
+
+@retried
+def _claim(
+    database: Database, study_id: int, token: str, agent_id: str, slot: int, lease_s: float, lost_retries: int
+) -> Claim | Refusal:
     with database.write() as connection:
-        taken = _next_trial(connection, study_id, lost_retries)
-        if isinstance(taken, Refusal):
-            return taken
-        token = uuid.uuid4().hex
+        study = _lock(connection, study_id)
+        taken = _own(connection, token)
+        if taken is not None:
+            return Claim(study_id, taken.trial_id, taken.number, taken.attempt, token)
+        found = _next_trial(connection, study_id, study, lost_retries)
+        if isinstance(found, Refusal):
+            return found
+        taken = found
         connection.execute(
             insert(ATTEMPTS).values(
                 token=token,
@@ -67,7 +78,7 @@ def claim(
     return Claim(study_id, taken.trial_id, taken.number, taken.attempt, token)
 
 
-@retry_collisions
+@retried
 def reap(database: Database, study_id: int, lost_retries: int) -> None:
     """Notice expired leases: their trials wait for the next attempt, or fail when they have been lost too often."""
     with database.write() as connection:
@@ -88,8 +99,18 @@ def _lock(connection: Connection, study_id: int) -> Any:
     return connection.execute(select(STUDIES).where(STUDIES.c.study_id == study_id).with_for_update()).one_or_none()
 
 
-def _next_trial(connection: Connection, study_id: int, lost_retries: int) -> _Taken | Refusal:
-    study = _lock(connection, study_id)
+def _own(connection: Connection, token: str) -> _Taken | None:
+    """What an earlier try of this very claim took."""
+    trials = _optuna.TRIALS
+    row = connection.execute(
+        select(trials.c.trial_id, trials.c.number, ATTEMPTS.c.attempt)
+        .join(ATTEMPTS, ATTEMPTS.c.trial_id == trials.c.trial_id)
+        .where(ATTEMPTS.c.token == token)
+    ).one_or_none()
+    return None if row is None else _Taken(row.trial_id, row.number, row.attempt)
+
+
+def _next_trial(connection: Connection, study_id: int, study: Any, lost_retries: int) -> _Taken | Refusal:
     if study is None or study.state == StudyState.STOPPED:
         return Refusal.STOPPED
     if study.state == StudyState.PAUSED:

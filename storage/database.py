@@ -1,26 +1,30 @@
 """A connection to the study's database: SQLite on one host, PostgreSQL or MariaDB for many."""
 
 import functools
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
 from storage._engine import new_engine
+from storage._transient import transient
 from storage._url import database_url, redacted
 from storage.errors import DatabaseError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
-__all__ = ["Collision", "Database", "database_url", "first_line", "redacted", "retry_collisions"]
+__all__ = ["Collision", "Database", "database_url", "Unreachable", "first_line", "redacted", "retried"]
 
 COLLISIONS = 10
 """How often a transaction is tried that the database ends in favour of another."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
 _DEADLOCK_STATES = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 _DEADLOCK_CODES = (1020, 1213)  # MariaDB: record changed since last read, deadlock
 _REMEDIES = {
@@ -36,8 +40,15 @@ class Database:
     A process makes its own: engines do not survive a fork. Threads may share it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience_s: float = 0.0) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            url: Of an SQLite file, a PostgreSQL or a MariaDB database.
+            patience_s: How long a `retried` transaction is tried while the database is away or a lock is taken.
+        """
         self.url = database_url(url)
+        self.patience_s = patience_s
         self._engine = new_engine(self.url)
         self._writing = self._engine.execution_options(write=True)
 
@@ -64,7 +75,8 @@ class Database:
 
         Raises:
             DatabaseError: The database cannot be reached or written.
-            Collision: It was ended in favour of another transaction; see `retry_collisions`.
+            Collision: It was ended in favour of another transaction; see `retried`.
+            Unreachable: The connection was lost or a lock not given; see `retried`.
             IntegrityError: Another transaction has written the same key, or removed what a row refers to.
         """
         with self._explained(), self._writing.begin() as connection:
@@ -85,7 +97,7 @@ class Database:
 
     def explanation(self, error: DBAPIError) -> DatabaseError:
         """What a driver's error means to a user."""
-        kind = Collision if _collided(error) else DatabaseError
+        kind = Collision if _collided(error) else Unreachable if transient(error) else DatabaseError
         unusable = isinstance(error, OperationalError | InterfaceError)
         remedy = f"; {_REMEDIES[self.url.get_backend_name()]}" if unusable else ""
         return kind(f"database {self.name}: {first_line(error)}{remedy}")
@@ -95,17 +107,36 @@ class Collision(DatabaseError):
     """The database ended a transaction in favour of another one; nothing of it was done."""
 
 
-def retry_collisions(transaction: Callable[P, T]) -> Callable[P, T]:
-    """Let a function that is one transaction run again when the database ends it in favour of another one."""
+class Unreachable(DatabaseError):
+    """The connection was lost or a lock not given in time; whether a COMMIT took place may be unknown."""
+
+
+def retried(transaction: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[Database, P], T]:
+    """Let a function that is one transaction run again: at once after a collision, for `patience_s` without a database.
+
+    When the answer to a COMMIT is lost nobody knows whether it took place. So the function must find that out: run a
+    second time after a commit that did take place, it changes nothing and returns the same.
+    """
 
     @functools.wraps(transaction)
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        for tried in range(1, COLLISIONS):
+    def run(database: Database, *args: P.args, **kwargs: P.kwargs) -> T:
+        end, pause = time.monotonic() + database.patience_s, FIRST_PAUSE_S
+        collisions = 0
+        while True:
             try:
-                return transaction(*args, **kwargs)
+                return transaction(database, *args, **kwargs)
             except Collision:
-                time.sleep(random.uniform(0.0, 0.02 * tried))  # seconds; apart from the one it collided with
-        return transaction(*args, **kwargs)
+                collisions += 1
+                if collisions >= COLLISIONS:
+                    raise
+                time.sleep(random.uniform(0.0, 0.02 * collisions))  # seconds; apart from the one it collided with
+            except Unreachable as error:
+                if time.monotonic() + pause > end:
+                    raise
+                if pause == FIRST_PAUSE_S:
+                    logger.warning("%s; trying again for up to %.0f s", error, database.patience_s)
+                time.sleep(random.uniform(0.5, 1.0) * pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
 
     return run
 

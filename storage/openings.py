@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 
 from storage import _optuna
 from storage.clock import utc_now
-from storage.database import Database, retry_collisions
+from storage.database import Database, retried
 from storage.errors import StudyMissing
 from storage.tables import TEST_OPENINGS
 
@@ -42,7 +42,7 @@ def list_openings(database: Database, study_id: int) -> list[Opening]:
     return [Opening(row.number, row.opened_at, row.opened_by, json.loads(row.metrics)) for row in rows]
 
 
-@retry_collisions
+@retried
 def record_opening(
     database: Database, study_id: int, trial_id: int, metrics: Mapping[str, float | None], *, opened_by: str
 ) -> None:

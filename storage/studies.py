@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from storage import _optuna
 from storage._schema import ensure_tables
 from storage.clock import utc_now
-from storage.database import Database, retry_collisions
+from storage.database import Database, retried
 from storage.errors import ConfigError, StudyMissing
 from storage.tables import CHANGES, STUDIES, StudyState
 
@@ -104,7 +104,7 @@ def create_study(
         database.close()
 
 
-@retry_collisions
+@retried
 def _create(
     database: Database, name: str, directions: list[str], metric_names: list[str], row: Mapping[str, Any]
 ) -> bool:
@@ -183,7 +183,7 @@ def _record(row: Any) -> StudyRecord:
     )
 
 
-@retry_collisions
+@retried
 def change_config(
     database: Database,
     study_id: int,

@@ -2,6 +2,7 @@
 
 import copy
 import threading
+import weakref
 from collections.abc import Container, Sequence
 from typing import Any
 
@@ -24,24 +25,25 @@ class TrialStorage(StudiesPart):
     share it, and it may be pickled; it does not survive a fork.
     """
 
-    def __init__(self, database: Database, patience_s: float) -> None:
-        """Wrap a database whose tables exist.
-
-        Args:
-            database: Where.
-            patience_s: Seconds for which a call is tried again while the database is away.
-        """
-        super().__init__(database, patience_s)
+    def __init__(self, database: Database) -> None:
+        """Wrap a database whose tables exist; it is this storage's to close."""
+        super().__init__(database)
+        weakref.finalize(self, database.close)  # also when an Optuna program just drops it
         self._caches: dict[int, StudyCache] = {}
         self._study_of: dict[int, int] = {}
         self._known: dict[tuple[int, str], BaseDistribution] = {}
         self._lock = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self._database.url.render_as_string(hide_password=False), "patience_s": self._patience_s}
+        url = self._database.url.render_as_string(hide_password=False)
+        return {"url": url, "patience_s": self._database.patience_s}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        TrialStorage.__init__(self, Database(state["url"]), state["patience_s"])
+        TrialStorage.__init__(self, Database(state["url"], patience_s=state["patience_s"]))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
 
     def delete_study(self, study_id: int) -> None:
         """See `BaseStorage`."""
@@ -54,7 +56,8 @@ class TrialStorage(StudiesPart):
         """See `BaseStorage`."""
 
         def work(connection: Connection) -> int:
-            return once(connection, token, lambda: _trial_rows.create(connection, study_id, template_trial)[0])
+            made = once(connection, token, lambda: _trial_rows.create(connection, study_id, template_trial)[0])
+            return int(made)
 
         token = new_token()
         return self._writing(work)

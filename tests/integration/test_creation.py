@@ -16,7 +16,7 @@ from storage.database import Database
 from storage.errors import ConfigError, SchemaError, StudyMissing
 from storage.studies import Budget, Change
 from storage.tables import CHANGES, STUDIES, metadata
-from storage.trials import close_storage, open_storage
+from storage.trials import open_storage
 
 Stock = Callable[[str], RDBStorage]
 Open = Callable[[str], Database]
@@ -103,7 +103,7 @@ def test_a_creation_that_was_killed_midway_is_completed(empty_url: str, opened: 
         for name in ("studyhall_test_openings", "studyhall_workers"):
             connection.exec_driver_sql(f"DROP TABLE {name}")
 
-    close_storage(open_storage(empty_url))
+    open_storage(empty_url).close()
 
     assert set(metadata.tables) <= tables(database)
 

@@ -18,10 +18,10 @@ from sqlalchemy.exc import IntegrityError
 
 from storage import _engine, _optuna, studies
 from storage._engine import IDLE_TIMEOUT_S
-from storage.database import Collision, Database, retry_collisions
+from storage.database import Collision, Database, retried
 from storage.errors import DatabaseError
 from storage.tables import CHANGES, STUDIES
-from storage.trials import close_storage, open_storage
+from storage.trials import open_storage
 
 Open = Callable[[str], Database]
 NOBODY = 65534
@@ -100,8 +100,8 @@ def test_two_transactions_that_collide_are_both_done(database: Database, url: st
     ids = [record.study_id for record in studies.list_studies(database)]
     both, tries = threading.Barrier(2), []
 
-    @retry_collisions
-    def add_to(first: int, second: int) -> None:
+    @retried
+    def add_to(database: Database, first: int, second: int) -> None:
         tries.append(first)
         with database.write() as connection:
             for study_id in (first, second):
@@ -110,7 +110,7 @@ def test_two_transactions_that_collide_are_both_done(database: Database, url: st
                 if study_id == first and len(tries) <= 2 and database.url.get_backend_name() != "sqlite":
                     both.wait(timeout=10)
 
-    threads = [threading.Thread(target=add_to, args=order) for order in (ids, ids[::-1])]
+    threads = [threading.Thread(target=add_to, args=(database, *order)) for order in (ids, ids[::-1])]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -120,16 +120,16 @@ def test_two_transactions_that_collide_are_both_done(database: Database, url: st
     assert len(tries) == (2 if database.url.get_backend_name() == "sqlite" else 3)
 
 
-def test_a_transaction_that_collides_every_time_is_given_up() -> None:
+def test_a_transaction_that_collides_every_time_is_given_up(database: Database) -> None:
     tries = []
 
-    @retry_collisions
-    def collide() -> None:
+    @retried
+    def collide(database: Database) -> None:
         tries.append(1)
         raise Collision("again")
 
     with pytest.raises(DatabaseError, match="again"):
-        collide()
+        collide(database)
     assert len(tries) == 10
 
 
@@ -314,7 +314,7 @@ def test_sqlite_paths_may_contain_what_urls_and_templates_may_not(tmp_path: Path
 
     storage = open_storage(str(folder / "my study.db"))
 
-    close_storage(storage)
+    storage.close()
     assert (folder / "my study.db").is_file()
 
 
@@ -336,5 +336,5 @@ def test_optunas_part_never_deadlocks_with_ours_on_sqlite(sqlite_url: str, opene
         jobs.took(database, 1)
     other.join()
 
-    close_storage(storage)
+    storage.close()
     assert sorted(trial.number for trial in study.trials) == list(range(40))

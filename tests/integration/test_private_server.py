@@ -18,7 +18,7 @@ from storage import _postgres_programs, _server_host
 from storage.database import Database
 from storage.errors import ConfigError, DatabaseError
 from storage.private_server import PrivateServer
-from storage.trials import close_storage, open_storage
+from storage.trials import open_storage
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,13 @@ def study_names(url: str) -> list[str]:
     try:
         return optuna.get_all_study_names(storage)
     finally:
-        close_storage(storage)
+        storage.close()
 
 
 def create_study(url: str, name: str) -> None:
     storage = open_storage(url)
     optuna.create_study(storage=storage, study_name=name).optimize(lambda trial: trial.suggest_float("x", 0, 1), 2)
-    close_storage(storage)
+    storage.close()
 
 
 def rights(path: Path) -> str:

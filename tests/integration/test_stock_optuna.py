@@ -14,7 +14,7 @@ from storage.attempts import Ending
 from storage.database import Database
 from storage.history import read_trials
 from storage.tables import metadata
-from storage.trials import close_storage, open_storage
+from storage.trials import open_storage
 
 Stock = Callable[[str], RDBStorage]
 
@@ -89,7 +89,7 @@ def test_samplers_read_and_extend_the_study_through_our_storage(url: str, databa
     trial = optuna.Trial(study, claimed.trial_id)
     sampled = {"lr": trial.suggest_float("lr", 1e-4, 1.0, log=True), "pool": trial.suggest_categorical("pool", "ab")}
     attempts.finish(database, claimed, Ending(TrialState.COMPLETE, values=(0.5,)))
-    close_storage(storage)
+    storage.close()
 
     read = optuna.load_study(study_name="study", storage=stock(url)).trials[0]
 
@@ -126,7 +126,7 @@ def test_a_study_that_our_storage_deletes_leaves_no_rows_of_ours(url: str, datab
 
     optuna.delete_study(study_name="study", storage=storage)
 
-    close_storage(storage)
+    storage.close()
     assert rows_of_ours(database) == {}
 
 
