@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table, func, insert, select, update
 
 from storage import _optuna, _study_rows
-from storage._upsert import upsert
+from storage._upsert import insert_if, upsert
 from storage.clock import utc_now
 
 
@@ -140,3 +140,17 @@ def known_distribution(connection: Connection, study_id: int, name: str) -> str 
         .limit(1)
     )
     return found
+
+
+def report(connection: Connection, trial_id: int, step: int, value: float) -> bool:
+    """Record a running trial's value at a step, unless one is recorded; whether the trial runs.
+
+    One statement in the common case.
+    """
+    trials = _optuna.TRIALS
+    stored, kind = _optuna.stored_intermediate_value(float(value))
+    row = {"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind}
+    running = (trials.c.trial_id == trial_id) & (trials.c.state == TrialState.RUNNING)
+    if insert_if(connection, _optuna.INTERMEDIATE_VALUES, row, key=("trial_id", "step"), condition=running):
+        return True
+    return connection.scalar(select(trials.c.trial_id).where(running)) is not None

@@ -14,7 +14,7 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy import Connection, insert, select, update
 
-from storage import _optuna
+from storage import _optuna, _trial_rows
 from storage.clock import utc_now
 from storage.database import Database, retried
 from storage.errors import LeaseLost
@@ -66,19 +66,12 @@ def report(database: Database, claim: Claim, epoch: int, value: float, lease_s: 
     Raises:
         LeaseLost: Somebody else has taken over the trial, or another Optuna program has ended it.
     """
-    table, trials = _optuna.INTERMEDIATE_VALUES, _optuna.TRIALS
-    reported = trials.outerjoin(table, (table.c.trial_id == trials.c.trial_id) & (table.c.step == epoch))
-    found = select(trials.c.state, table.c.step).select_from(reported).where(trials.c.trial_id == claim.trial_id)
     with database.write() as connection:
         _fence(connection, claim, expires_at=utc_now(lease_s), epoch=epoch)
-        state, step = connection.execute(found).one()
-        if state is not TrialState.RUNNING:
+        running = _trial_rows.report(connection, claim.trial_id, epoch, value)
+        if not running:
             _fence(connection, claim, state=AttemptState.FINISHED, ended_at=utc_now(), message=_FOREIGN_END)
-        elif step is None:
-            stored, kind = _optuna.stored_intermediate_value(float(value))
-            row = {"intermediate_value": stored, "intermediate_value_type": kind}
-            connection.execute(insert(table).values(trial_id=claim.trial_id, step=epoch, **row))
-    if state is not TrialState.RUNNING:
+    if not running:
         raise _ended_by_another(claim)
 
 

@@ -94,9 +94,10 @@ def device_seconds(connection: Connection, study_id: int) -> float:
 
 def _lock(connection: Connection, study_id: int) -> Any:
     # Optuna locks its own study row while it numbers trials, and another Optuna program may add trials meanwhile.
-    studies = _optuna.STUDIES
-    connection.execute(select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update())
-    return connection.execute(select(STUDIES).where(STUDIES.c.study_id == study_id).with_for_update()).one_or_none()
+    theirs = _optuna.STUDIES
+    both = STUDIES.join(theirs, theirs.c.study_id == STUDIES.c.study_id)
+    locked = select(STUDIES).select_from(both).where(STUDIES.c.study_id == study_id).with_for_update()
+    return connection.execute(locked).one_or_none()
 
 
 def _own(connection: Connection, token: str) -> _Taken | None:

@@ -1,4 +1,4 @@
-"""What an agent and its workers say to each other through a pipe."""
+"""What an agent and its workers say to each other through a pipe; an epoch's message is its `EpochResult`."""
 
 import enum
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ class Ready:
 
     Attributes:
         warm: What was in place before the fork; empty means that the preload did not run.
-        error: Why the preload failed, or None.
+        error: Why the worker cannot work, or None.
     """
 
     pid: int
@@ -34,6 +34,11 @@ class TrialJob:
     weights: str
 
 
+@dataclass(frozen=True)
+class Begun:
+    """The job has arrived: what ends the worker from now on is the trial's fault."""
+
+
 class Order(enum.Enum):
     """An agent's answer to an epoch, or its word at any time."""
 
@@ -47,7 +52,7 @@ class Done:
     """A trial has ended, by itself or pruned.
 
     Attributes:
-        value: The study's metric at the best epoch.
+        value: The study's metric at the best epoch; finite.
         attributes: User attributes of the trial.
     """
 
@@ -62,11 +67,15 @@ class Failed:
 
     Attributes:
         failure: Its class: ``oom``, ``nan``, ``data`` or ``error``.
-        message: The reason, with the traceback for ``error``.
+        reason: One line.
+        details: The traceback, or the reason again.
+        broken: Whether the worker cannot train another trial.
     """
 
     failure: str
-    message: str
+    reason: str
+    details: str
+    broken: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""From what a worker said to what the database keeps."""
+"""From what became of a trial to what the database keeps and the log says."""
 
 import logging
+import signal
 from pathlib import Path
 
 from optuna.trial import TrialState
@@ -16,36 +17,62 @@ PRUNED_FAILURES = ("oom", "nan")
 
 
 def ending_of(message: Done | Failed, device: str, *, weights: Path) -> Ending:
-    """How the trial ends in the database."""
-    where = {"worker": user_and_host(), "device": device}
+    """How the trial ends in the database, by a worker's last word on it."""
     if isinstance(message, Done):
         return Ending(
             TrialState.PRUNED if message.pruned else TrialState.COMPLETE,
             values=(message.value,),
-            attributes={**message.attributes, **where},
+            attributes={**message.attributes, **_where(device)},
             weights=None if message.pruned else str(weights),
         )
-    state = TrialState.PRUNED if message.failure in PRUNED_FAILURES else TrialState.FAIL
-    reason = message.message.strip().splitlines()[-1]
+    return _failure(message.failure, message.reason, message.details, device)
+
+
+def crashed(exit_code: int | None, device: str) -> Ending:
+    """How a trial ends whose worker has died.
+
+    Args:
+        exit_code: As Python gives it: minus the signal's number after a signal.
+        device: The worker's.
+    """
+    reason = f"the worker ended with exit status {exit_code}"
+    if exit_code is not None and exit_code < 0:
+        reason = f"the worker was killed by {signal.Signals(-exit_code).name}"
+    if exit_code == -signal.SIGKILL:
+        reason += "; if nobody did that, the machine was out of memory"
+    return _failure("crash", reason, reason, device)
+
+
+def timed_out(limit_s: float, device: str) -> Ending:
+    """How a trial ends that has taken too long."""
+    reason = f"not done within budget.trial_timeout, {limit_s:g} s"
+    return _failure("timeout", reason, reason, device)
+
+
+def _failure(failure: str, reason: str, details: str, device: str) -> Ending:
     return Ending(
-        state,
-        attributes={"failure": message.failure, "reason": reason, **where},
-        failure=message.failure,
-        message=message.message,
+        TrialState.PRUNED if failure in PRUNED_FAILURES else TrialState.FAIL,
+        attributes={"failure": failure, "reason": reason, **_where(device)},
+        failure=failure,
+        message=details,
     )
+
+
+def _where(device: str) -> dict[str, str]:
+    return {"worker": user_and_host(), "device": device}
+
+
+def reason_of(ending: Ending) -> str:
+    """Why a trial failed, in one line."""
+    return str((ending.attributes or {}).get("reason", ""))
 
 
 def log_outcome(claim: Claim, ending: Ending, metric: str) -> None:
     """The one place that logs how a trial ended."""
-    attributes = ending.attributes or {}
     if ending.failure is not None:
-        logger.warning("trial %d %s (%s): %s", claim.number, ending.state.name, ending.failure, ending.message)
+        logger.warning("trial %d %s (%s): %s", claim.number, ending.state.name, ending.failure, reason_of(ending))
         return
+    epochs = (ending.attributes or {}).get("epochs", "?")
     logger.info(
-        "trial %d %s: %s %.4f after %s epochs",
-        claim.number,
-        ending.state.name,
-        metric,
-        ending.values[0],
-        attributes.get("epochs", "?"),
+        "trial %d %s: %s %.4f after %s epochs", claim.number, ending.state.name, metric, ending.values[0], epochs
     )

@@ -1,136 +1,160 @@
 """An agent's workers: started warm, watched, replaced."""
 
-import json
-import multiprocessing
-import os
-import tempfile
+import contextlib
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.connection import Pipe, wait
 from typing import Any
 
-from storage.attempts import Claim
+import psutil
+
 from study import _worker
+from study._child import EXIT_CODE_S, Worker
+from study._forkserver import Forkserver, ForkserverLost, WorkersUnusable
 from study._messages import Ready
 
-READY_TIMEOUT_S = 1800.0
-"""The first worker waits for the events to be loaded, which may take long from a slow disk."""
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-
-
-class WorkersUnusable(Exception):
-    """No worker can be started; the message says why."""
-
-
-@dataclass
-class Worker:
-    """One device slot and the process that serves it.
-
-    Attributes:
-        claim: The trial it works on, or None when idle.
-        deadline: `time.monotonic` after which its trial has taken too long, or None.
-    """
-
-    slot: int
-    device: str
-    process: ForkServerProcess
-    connection: Connection
-    claim: Claim | None = None
-    deadline: float | None = None
-    epoch: int = 0
-    handing_back: bool = field(default=False)
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self.process.pid or 0
+READY_TIMEOUT_S = 300.0
+"""For a fork to say that it is ready; a first CUDA context takes some seconds."""
+HANG_UP_S = 2.0
+"""That idle workers get to end by themselves when hung up on."""
+LOST_SERVER_CODE = 255
+"""What Python reports for a child of a forkserver that died before it could tell."""
+MOST_STILLBORN, MOST_RESTARTS = 3, 3
 
 
 class Pool:
     """Warm workers, one per device slot. Use as a context manager: leaving it leaves no process behind."""
 
     def __init__(self, devices: Sequence[str], job: dict[str, Any], threads: int) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="studyhall-")
-        path = Path(self._folder.name) / "job.json"
-        path.write_text(json.dumps(job), encoding="utf-8")
-        os.environ["STUDYHALL_JOB"] = str(path)
-        for variable in THREAD_VARIABLES:
-            os.environ[variable] = str(threads)
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["study._preload"])
+        """Prepare; `start` loads the events and starts the workers.
+
+        Args:
+            devices: Torch's name of each slot's device.
+            job: The study's `config`, `facts` and `folder`.
+            threads: CPU threads of each worker.
+        """
+        self._server = Forkserver(job)
         self._threads = threads
         self._devices = list(devices)
+        self._stillborn = self._restarts = 0
         self.workers: list[Worker] = []
 
     def __enter__(self) -> "Pool":
-        try:
-            for slot, device in enumerate(self._devices):
-                self.workers.append(self._start(slot, device))
-        except BaseException:
-            self.close()
-            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
+        self._end_workers()
+        self._server.stop()
 
-    def replace(self, worker: Worker) -> Worker:
-        """Kill a worker and start another in its slot, warm."""
-        _end(worker)
-        fresh = self._start(worker.slot, worker.device)
-        self.workers[self.workers.index(worker)] = fresh
-        return fresh
+    @property
+    def busy(self) -> bool:
+        """Whether a worker has a trial in hand."""
+        return any(worker.claim is not None for worker in self.workers)
+
+    def start(self, should_stop: Callable[[], bool]) -> None:
+        """Load the events, then start the workers, each of which says when it is ready.
+
+        Raises:
+            Stopped: `should_stop` said so while the events were being loaded.
+            WorkersUnusable: The events cannot be loaded.
+            ForkserverLost: As said.
+        """
+        self._server.load(should_stop)
+        for slot, device in enumerate(self._devices):
+            self.workers.append(self._fork(slot, device))
+
+    def restart(self, should_stop: Callable[[], bool]) -> None:
+        """After the forkserver was lost: load the events again, and start all workers again.
+
+        Raises:
+            Stopped, WorkersUnusable, ForkserverLost: As `start`; also when that has happened too often.
+        """
+        self._end_workers()
+        self._restarts += 1
+        if self._restarts > MOST_RESTARTS:
+            raise WorkersUnusable(
+                f"the process that holds the events was killed {self._restarts} times; memory may have run out"
+            )
+        self.start(should_stop)
+
+    def greet(self, worker: Worker, first: Ready) -> None:
+        """Take a worker's first message.
+
+        Raises:
+            WorkersUnusable: It cannot work.
+        """
+        if first.error is not None or not first.warm:
+            raise WorkersUnusable(first.error or "the events were not loaded before the worker was forked")
+        worker.warm, worker.deadline = first.warm, None
+        self._stillborn = 0
+
+    def replace(self, worker: Worker) -> None:
+        """Kill a worker and start another in its slot, warm.
+
+        Raises:
+            WorkersUnusable: Workers die before they are ready, again and again.
+            ForkserverLost: As said.
+        """
+        worker.kill()
+        if not worker.warm:
+            self._stillborn += 1
+            if self._stillborn > MOST_STILLBORN:
+                raise WorkersUnusable(f"{self._stillborn} workers in a row ended before their first message")
+        self.workers[self.workers.index(worker)] = self._fork(worker.slot, worker.device)
+
+    def remove(self, worker: Worker) -> None:
+        """Kill a worker for good."""
+        worker.kill()
+        self.workers.remove(worker)
+
+    def died(self, worker: Worker) -> bool:
+        """Whether a worker has ended.
+
+        Raises:
+            ForkserverLost: And the forkserver with it.
+        """
+        if worker.process.is_alive():
+            return False
+        end = time.monotonic() + EXIT_CODE_S
+        while worker.process.exitcode == LOST_SERVER_CODE and time.monotonic() < end:
+            if not self._server.alive:
+                raise ForkserverLost
+            time.sleep(0.01)  # seconds; a dying process closes its pipes some time before it counts as dead
+        return True
+
+    def overdue(self) -> list[Worker]:
+        """Workers past their deadline."""
+        now = time.monotonic()
+        return [worker for worker in self.workers if worker.deadline is not None and now > worker.deadline]
 
     def wait(self, timeout_s: float, also: Iterable[Any] = ()) -> list[Any]:
         """Workers that have said something or have died, and those of `also` that are ready."""
         by_handle: dict[Any, Any] = {handle: handle for handle in also}
         for worker in self.workers:
-            by_handle[worker.connection] = worker
             by_handle[worker.process.sentinel] = worker
+            by_handle[worker.connection] = worker
         ready = [by_handle[handle] for handle in wait(list(by_handle), timeout_s)]
         return list({id(item): item for item in ready}.values())
 
-    def close(self) -> None:
-        """End every worker; those that do not end when hung up on are killed."""
+    def _fork(self, slot: int, device: str) -> Worker:
+        ours, theirs = Pipe()
+        try:
+            process = self._server.fork(_worker.main, theirs, device, self._threads)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        system = None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            system = psutil.Process(process.pid)
+        return Worker(slot, device, process, ours, system, deadline=time.monotonic() + READY_TIMEOUT_S)
+
+    def _end_workers(self) -> None:
         for worker in self.workers:
             worker.connection.close()
+        end = time.monotonic() + HANG_UP_S
         for worker in self.workers:
-            worker.process.join(2.0)  # seconds
-            _end(worker)
+            worker.process.join(max(0.0, end - time.monotonic()))
+            worker.kill()
         self.workers = []
-        self._folder.cleanup()
-
-    def _start(self, slot: int, device: str) -> Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_worker.main, args=(theirs, device, self._threads), daemon=True)
-        process.start()
-        theirs.close()
-        worker = Worker(slot, device, process, ours)
-        try:
-            self._await_ready(worker)
-        except BaseException:
-            _end(worker)
-            raise
-        return worker
-
-    def _await_ready(self, worker: Worker) -> None:
-        end = time.monotonic() + READY_TIMEOUT_S
-        try:
-            if not worker.connection.poll(max(end - time.monotonic(), 0)):
-                raise WorkersUnusable(f"a worker did not start within {READY_TIMEOUT_S:.0f} s")
-            first = worker.connection.recv()
-        except (EOFError, ConnectionResetError):
-            raise WorkersUnusable("a worker ended before its first message; the log may say why") from None
-        if not isinstance(first, Ready) or first.error or not first.warm:
-            reason = getattr(first, "error", None) or "the events were not loaded before the fork"
-            raise WorkersUnusable(reason)
-
-
-def _end(worker: Worker) -> None:
-    worker.connection.close()
-    if worker.process.is_alive():
-        worker.process.kill()
-    worker.process.join()

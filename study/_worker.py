@@ -1,17 +1,49 @@
 """A worker: a warm child process that trains one trial at a time for its agent."""
 
+import gc
 import os
-import signal
-import traceback
 from multiprocessing.connection import Connection
+from typing import Any
 
-from objectives._errors import Interrupted, NonFiniteLoss
+from objectives._errors import Interrupted
 from objectives._fit_settings import EpochResult
-from storage.errors import DataError
 from storage.files import write_file
 from study import _preload
-from study._messages import Done, Failed, HandedBack, Order, Ready, TrialJob
+from study._failures import failed
+from study._lifeline import end_with_parent, end_with_peer
+from study._messages import Begun, Done, Failed, HandedBack, Order, Ready, TrialJob
 from study._training import TrialRun
+
+
+class _Agent:
+    """The other end of the pipe. When it is gone, so is this process."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def send(self, message: object) -> None:
+        try:
+            self._connection.send(message)
+        except OSError:
+            os._exit(0)
+
+    def receive(self) -> Any:
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+
+    def ask(self, epoch: EpochResult) -> Order:
+        """Report an epoch; the answer."""
+        self.send(epoch)
+        order = self.receive()
+        if not isinstance(order, Order):
+            raise RuntimeError(f"the agent answered an epoch with {order!r}")
+        return order
+
+    def wants_trial_back(self) -> bool:
+        """Whether it has said so meanwhile."""
+        return self._connection.poll() and self.receive() is Order.HAND_BACK
 
 
 def main(connection: Connection, device: str, threads: int) -> None:
@@ -21,75 +53,78 @@ def main(connection: Connection, device: str, threads: int) -> None:
         device: Torch's name, such as ``cpu`` or ``cuda:1``.
         threads: Threads that torch may use on the CPU.
     """
-    # Ctrl-C reaches the whole process group; the agent decides what its workers do.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    warm = _preload.WARM
-    try:
-        connection.send(Ready(os.getpid(), warm.parts if warm else (), _preload.ERROR))
-        if warm is None:
-            return
-        _use(device, threads)
-        while True:
-            job = connection.recv()
-            if isinstance(job, TrialJob):
-                connection.send(_attempt(connection, warm, job, device))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        os._exit(0)  # the agent is gone: leave no orphan
+    end_with_parent()
+    end_with_peer(connection)
+    agent, warm = _Agent(connection), _preload.WARM
+    error = _preload.ERROR or _use(device, threads)
+    agent.send(Ready(os.getpid(), warm.parts if warm else (), error))
+    if warm is None or error is not None:
+        return
+    while True:
+        job = agent.receive()
+        if isinstance(job, TrialJob):
+            agent.send(Begun())
+            agent.send(_attempt(agent, warm, job, device))
 
 
-def _use(device: str, threads: int) -> None:
+def _use(device: str, threads: int) -> str | None:
+    """Take the device; why that failed, or None."""
     import torch
 
-    torch.set_num_threads(threads)
-    if device.startswith("cuda"):
-        torch.cuda.set_device(device)
-
-
-def _attempt(connection: Connection, warm: _preload.Warm, job: TrialJob, device: str) -> Done | Failed | HandedBack:
     try:
-        return _train(connection, warm, job, device)
-    except Interrupted:
-        return HandedBack()
-    except NonFiniteLoss as error:
-        return Failed("nan", str(error))
-    except MemoryError as error:
-        return Failed("oom", str(error) or "out of memory")
-    except DataError as error:
-        return Failed("data", str(error))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        raise
+        torch.set_num_threads(threads)
+        if device.startswith("cuda"):
+            torch.cuda.set_device(device)
     except Exception as error:
-        out_of_memory = type(error).__name__ == "OutOfMemoryError"
-        return Failed("oom" if out_of_memory else "error", traceback.format_exc())
+        return f"device {device} cannot be used: {failed(error).reason}"
+    return None
 
 
-def _train(connection: Connection, warm: _preload.Warm, job: TrialJob, device: str) -> Done | HandedBack:
+def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> Done | Failed | HandedBack:
+    """Train one trial; how it ended."""
+    answer: Done | Failed | HandedBack
+    try:
+        answer = _train(agent, warm, job, device)
+    except Interrupted:
+        answer = HandedBack()
+    except (Exception, SystemExit) as error:
+        answer = failed(error)
+    if isinstance(answer, Failed) and answer.failure == "oom":
+        _free_memory()
+    return answer
+
+
+def _train(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> Done | Failed | HandedBack:
     run = TrialRun(warm.plan, warm.facts, job.number, job.sampled, device)
-    epochs = run.epochs(warm.data, should_stop=lambda: _told_to_stop(connection))
-    pruned = False
+    epochs = run.epochs(warm.data, should_stop=agent.wants_trial_back)
+    order = Order.CONTINUE
     for epoch in epochs:
-        order = _ask(connection, epoch)
+        order = agent.ask(epoch)
         if order is Order.HAND_BACK:
-            epochs.close()
-            return HandedBack()
+            raise Interrupted("the agent wants the trial back")
         if order is Order.PRUNE:
-            epochs.close()
-            pruned = True
             break
-    if not pruned:
-        write_file(job.weights, run.weights())
-    return Done(run.value, pruned, run.attributes())
+    epochs.close()
+    if run.value != run.value:
+        reason = f"{warm.plan.metric} is not a number for the validation events, in any epoch"
+        return Failed("nan", reason, reason)
+    if order is not Order.PRUNE:
+        _save(run, job.weights)
+    return Done(run.value, order is Order.PRUNE, run.attributes())
 
 
-def _ask(connection: Connection, epoch: EpochResult) -> Order:
-    connection.send(epoch)
-    order = connection.recv()
-    if not isinstance(order, Order):
-        raise RuntimeError(f"the agent answered an epoch with {order!r}")
-    return order
+def _save(run: TrialRun, place: str) -> None:
+    try:
+        write_file(place, run.weights())
+    except Exception as error:
+        # The place comes last: the first line is the reason, which must be the same for each trial.
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(f"the weights could not be written: {reason}\n{place}") from error
 
 
-def _told_to_stop(connection: Connection) -> bool:
-    """Whether the agent has ordered the trial back; raises EOFError when the agent is gone."""
-    return connection.poll() and connection.recv() is Order.HAND_BACK
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()

@@ -3,45 +3,40 @@
 import contextlib
 import logging
 import os
-import signal
+import select
 import time
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
 
-from objectives._fit_settings import EpochResult
-from storage import agents, attempts, studies
-from storage.attempts import Claim, Ending
+from storage import agents
 from storage.claims import Refusal, claim
 from storage.database import Database
-from storage.errors import DatabaseError, LeaseLost
+from storage.errors import DatabaseError
 from storage.tables import StudyState
 from storage.trials import open_storage, quiet_optuna
-from study._messages import Done, Failed, HandedBack, Order, TrialJob
-from study._outcomes import ending_of, log_outcome
-from study._pool import Pool, Worker
+from study._child import Worker
+from study._crew import Crew
+from study._forkserver import ForkserverLost, Stopped
+from study._ledger import Ledger
+from study._pool import Pool
 from study.devices import device_slots, threads_per_worker
-from study.files import keep_best_weights, weights_path
-from study.plan import Plan, build_plan
-from study.proposals import propose
+from study.plan import build_plan
 from study.search import make_pruner
-from study.stored import StoredStudy, load_stored
+from study.stored import load_stored
+from study.summary import summarise
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
-"""Longest wait between two looks at the workers."""
-REFUSED_S = 1.0
-"""Wait before claiming again after a refusal."""
-HAND_BACK_S = 60.0
+"""Longest wait for the workers, and between two claims that are refused."""
+HAND_BACK_S = 10.0
 """How long workers may take to reach a batch boundary before they are killed."""
 FINAL = (Refusal.DONE, Refusal.STOPPED, Refusal.PAUSED)
 """Refusals after which an idle agent ends; another launch goes on."""
-EQUAL_ERRORS = 5
-"""After so many failures in a row with the same message the study pauses: it is a mistake, not bad luck."""
+INTERRUPTED = 130
+"""Exit status of a process that was told to end."""
 
 
 class Agent:
@@ -58,241 +53,152 @@ class Agent:
             workers: Trials at a time; None means one per device slot.
             devices: Overrides the study's ``workers.devices``.
             supervisor: A file whose end of input means that the launcher is gone and this agent must end.
+
+        Raises:
+            StudyMissing: There is no such study.
+            ConfigError: This host lacks a device.
+            DatabaseError: The database cannot be reached.
         """
         quiet_optuna()
-        storage = open_storage(url)
+        self._storage = open_storage(url)
         self._database = Database(url)
-        self._stored: StoredStudy = load_stored(self._database, name)
-        self._plan: Plan = build_plan(self._stored.config, self._stored.folder)
-        self._optuna = optuna.load_study(study_name=name, storage=storage, pruner=make_pruner(self._stored.config))
-        wanted = self._stored.config.workers
+        stored = load_stored(self._database, name)
+        plan = build_plan(stored.config, stored.folder)
+        study = optuna.load_study(study_name=name, storage=self._storage, pruner=make_pruner(stored.config))
+        self._ledger = Ledger(self._database, stored, plan, study)
+        wanted = stored.config.workers
         self._slots = device_slots(devices or wanted.devices, wanted.per_device, workers)
-        self._supervisor = supervisor
+        self._supervisor = [] if supervisor is None else [supervisor]
         self._ending = False
         self._state = StudyState.RUNNING
-        self._errors: list[str] = []
+        self._renew_at = self._claim_at = 0.0
         self._agent_id = ""
 
     def run(self) -> Refusal | None:
-        """Run trials; why it ended, or None when it was interrupted.
+        """Run trials; why it ended, or None when it was told to end.
 
         Raises:
             WorkersUnusable: No worker can be started.
-            DatabaseError: The database cannot be reached.
+            DatabaseError: The database cannot be reached, or this host may not use it.
         """
-        config = self._stored.config
-        job = {"config": config.to_json(), "facts": self._stored.facts.to_json(), "folder": str(self._stored.folder)}
-        previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with Pool(self._slots, job, threads_per_worker(len(self._slots))) as pool:
-                study_id = self._stored.study_id
-                self._agent_id = agents.register_agent(self._database, study_id, alive_s=config.lease.seconds)
-                try:
-                    return self._serve(pool)
-                except BaseException:
-                    self._give_up(pool)
-                    raise
-                finally:
-                    with contextlib.suppress(DatabaseError):
-                        agents.leave(self._database, self._agent_id)
+            return self._nothing_to_do() or self._run()
         finally:
             self._database.close()
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            self._storage.close()
 
-    def _give_up(self, pool: Pool) -> None:
-        """After an error of our own: let others take up the trials at once instead of after the lease."""
-        for worker in pool.workers:
-            if worker.claim is not None:
-                with contextlib.suppress(LeaseLost, DatabaseError):
-                    attempts.hand_back(self._database, worker.claim)
-                worker.claim = None
+    def _run(self) -> Refusal | None:
+        stored = self._ledger.stored
+        job = {"config": stored.config.to_json(), "facts": stored.facts.to_json(), "folder": str(stored.folder)}
+        lease = stored.config.lease.seconds
+        self._agent_id = agents.register_agent(self._database, stored.study_id, alive_s=lease)
+        try:
+            with Pool(self._slots, job, threads_per_worker(len(self._slots))) as pool:
+                return self._serve(pool, Crew(pool, self._ledger))
+        finally:
+            with contextlib.suppress(DatabaseError):
+                agents.leave(self._database, self._agent_id)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _nothing_to_do(self) -> Refusal | None:
+        """Why it is not worth while to load the events, or None."""
+        stored = self._ledger.stored
+        if stored.record.state is not StudyState.RUNNING:
+            return Refusal.PAUSED if stored.record.state is StudyState.PAUSED else Refusal.STOPPED
+        return Refusal.DONE if summarise(self._database, stored).done else None
+
+    def end(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """Ask it to hand its trials back and end; asked again, end the process at once. May be a signal's handler."""
         if self._ending:
             logger.warning("ending at once; trials in hand resume when their lease ends")
-            os._exit(130)
+            os._exit(INTERRUPTED)
         self._ending = True
 
-    def _serve(self, pool: Pool) -> Refusal | None:
-        renewed, claim_at = 0.0, 0.0
-        while not self._ending:
-            now = time.monotonic()
-            if now - renewed >= self._stored.config.lease.renew or renewed == 0.0:
-                self._renew(pool)
-                renewed = now
-            if now >= claim_at:
-                refusal = self._claim_all(pool)
-                claim_at = now + REFUSED_S if refusal else 0.0
-                if refusal in FINAL and not _busy(pool):
-                    return refusal
-            self._listen(pool, POLL_S if _busy(pool) else REFUSED_S)
-            self._watch(pool)
-            if self._state is StudyState.STOPPED:
-                break
-        self._hand_back_all(pool)
-        return Refusal.STOPPED if self._state is StudyState.STOPPED and not self._ending else None
+    def _told_to_end(self) -> bool:
+        for supervisor in select.select(self._supervisor, [], [], 0)[0]:
+            self._ending = self._ending or not os.read(supervisor.fileno(), 1)
+        return self._ending
 
-    def _claim_all(self, pool: Pool) -> Refusal | None:
-        for worker in pool.workers:
-            if worker.claim is None and not self._ending:
-                claimed = claim(
-                    self._database,
-                    self._stored.study_id,
-                    agent_id=self._agent_id,
-                    slot=worker.slot,
-                    lease_s=self._stored.config.lease.seconds,
-                    lost_retries=self._stored.config.retry.lost,
-                )
-                if isinstance(claimed, Refusal):
-                    return claimed
-                self._start(worker, claimed)
-        return None
-
-    def _start(self, worker: Worker, claimed: Claim) -> None:
-        sampled = propose(self._optuna, self._plan, claimed)
-        path = weights_path(self._stored, claimed)
-        timeout = self._stored.config.budget.trial_timeout
-        worker.claim, worker.epoch, worker.handing_back = claimed, 0, False
-        worker.deadline = time.monotonic() + timeout if timeout else None
-        worker.connection.send(TrialJob(claimed.number, sampled, str(path)))
-        logger.info("trial %d starts on %s (attempt %d)", claimed.number, worker.device, claimed.attempt)
-
-    def _listen(self, pool: Pool, timeout_s: float) -> None:
-        also = [self._supervisor] if self._supervisor is not None else []
-        for ready in pool.wait(timeout_s, also):
-            if not isinstance(ready, Worker):
-                self._ending = self._ending or not os.read(self._supervisor.fileno(), 1)
-                continue
-            try:
-                message = ready.connection.recv() if ready.connection.poll() else None
-            except (EOFError, ConnectionResetError):
-                message = None
-            if message is None and not ready.process.is_alive():
-                self._died(pool, ready)
-            elif message is not None:
-                self._said(ready, message)
-
-    def _said(self, worker: Worker, message: object) -> None:
-        claimed = worker.claim
-        if claimed is None:
-            return
+    def _serve(self, pool: Pool, crew: Crew) -> Refusal | None:
+        start = pool.start
         try:
-            if isinstance(message, EpochResult):
-                self._epoch(worker, claimed, message)
-                return
-            worker.claim = None
-            if isinstance(message, HandedBack):
-                attempts.hand_back(self._database, claimed)
-                logger.info("trial %d handed back", claimed.number)
-            elif isinstance(message, Done | Failed):
-                self._finish(worker, claimed, message)
-        except LeaseLost as lost:
-            logger.warning("%s; its result is dropped", lost)
-            if isinstance(message, EpochResult):
-                worker.handing_back = True
-                worker.connection.send(Order.HAND_BACK)
+            while True:
+                try:
+                    start(self._told_to_end)
+                    return self._work(pool, crew)
+                except ForkserverLost:
+                    logger.warning("the process that holds the events was killed; it is started again")
+                    crew.drop_all()
+                    start = pool.restart
+        except Stopped:
+            return None
+        except BaseException:
+            with contextlib.suppress(DatabaseError):  # others take the trials up at once, not after the lease
+                crew.drop_all()
+            raise
 
-    def _epoch(self, worker: Worker, claimed: Claim, epoch: EpochResult) -> None:
-        worker.epoch = epoch.epoch
-        if worker.handing_back:
-            worker.connection.send(Order.HAND_BACK)
-            return
-        value = epoch.metrics[self._plan.metric]
-        attempts.report(self._database, claimed, epoch.epoch, value, self._stored.config.lease.seconds)
-        last = epoch.epoch >= self._plan.config.training.epochs
-        prune = not last and self._should_prune(claimed)
-        worker.connection.send(Order.PRUNE if prune else Order.CONTINUE)
-
-    def _should_prune(self, claimed: Claim) -> bool:
-        frozen = self._optuna._storage.get_trial(claimed.trial_id)
-        return self._optuna.pruner.prune(self._optuna, frozen)
-
-    def _finish(self, worker: Worker, claimed: Claim, message: Done | Failed) -> None:
-        ending = ending_of(message, worker.device, weights=weights_path(self._stored, claimed))
-        self._end(claimed, ending)
-
-    def _end(self, claimed: Claim, ending: Ending) -> None:
-        attempts.finish(self._database, claimed, ending)
-        log_outcome(claimed, ending, self._plan.metric)
-        if ending.state is TrialState.COMPLETE:
-            keep_best_weights(self._database, self._stored, self._plan)
-        self._note_goal(ending)
-        self._note_error(ending)
-
-    def _note_goal(self, ending: Ending) -> None:
-        for metric, target in (self._stored.config.budget.until or {}).items():
-            value = (ending.attributes or {}).get(metric)
-            better = self._plan.kind.metrics[metric] == "maximize"
-            if ending.state is TrialState.COMPLETE and value is not None and (value >= target) == better:
-                with self._database.write() as connection:
-                    reason = f"{metric} {value:.4g} reached {target:g}"
-                    studies.set_goal_reached(connection, self._stored.study_id, reason)
-
-    def _note_error(self, ending: Ending) -> None:
-        if ending.failure not in ("error", "crash", "data"):
-            self._errors = []
-            return
-        last = (ending.message or "").strip().splitlines()[-1:]
-        self._errors = [*self._errors, *last] if self._errors[-1:] == last else last
-        if len(self._errors) >= EQUAL_ERRORS:
-            reason = f"{EQUAL_ERRORS} trials in a row failed with: {last[0]}"
-            logger.error("the study pauses: %s", reason)
-            with self._database.write() as connection:
-                studies.set_state(connection, self._stored.study_id, StudyState.PAUSED, reason)
-
-    def _died(self, pool: Pool, worker: Worker) -> None:
-        claimed, code = worker.claim, worker.process.exitcode
-        pool.replace(worker)
-        if claimed is not None:
-            name = signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
-            self._lose(claimed, Ending(TrialState.FAIL, failure="crash", message=f"the worker ended with {name}"))
-
-    def _watch(self, pool: Pool) -> None:
-        now = time.monotonic()
-        for worker in list(pool.workers):
-            if worker.claim is not None and worker.deadline is not None and now > worker.deadline:
-                claimed, limit = worker.claim, self._stored.config.budget.trial_timeout
-                pool.replace(worker)
-                message = f"not done within budget.trial_timeout = {limit:g} s"
-                self._lose(claimed, Ending(TrialState.FAIL, failure="timeout", message=message))
-
-    def _lose(self, claimed: Claim, ending: Ending) -> None:
-        try:
-            self._end(claimed, ending)
-        except LeaseLost as lost:
-            logger.warning("%s", lost)
+    def _work(self, pool: Pool, crew: Crew) -> Refusal | None:
+        while not self._told_to_end() and self._state is not StudyState.STOPPED:
+            self._renew(pool)
+            refusal = self._claim_all(pool)
+            if refusal in FINAL and not pool.busy:
+                return refusal
+            crew.listen(POLL_S, self._supervisor)
+            crew.end_overdue()
+        self._hand_back_all(pool, crew)
+        return None if self._ending else Refusal.STOPPED
 
     def _renew(self, pool: Pool) -> None:
-        tokens = [worker.claim.token for worker in pool.workers if worker.claim]
-        self._state, held = attempts.renew(
-            self._database, self._stored.study_id, tokens, self._stored.config.lease.seconds
-        )
+        now = time.monotonic()
+        if now < self._renew_at:
+            return
+        self._state, held = self._ledger.renew([w.claim for w in pool.workers if w.claim is not None])
+        self._renew_at = now + self._ledger.stored.config.lease.renew
         agents.see_agent(self._database, self._agent_id, [(w.slot, w.pid, w.device) for w in pool.workers])
         for worker in pool.workers:
-            if worker.claim and worker.claim.token not in held and not worker.handing_back:
-                self._order_back(worker)
-        self._stored = load_stored(self._database, self._stored.name)
+            if worker.claim is not None and worker.claim.token not in held:
+                worker.order_back()
 
-    def _order_back(self, worker: Worker) -> None:
-        worker.handing_back = True
-        try:
-            worker.connection.send(Order.HAND_BACK)
-        except (BrokenPipeError, ConnectionResetError):
-            logger.debug("worker %d is gone already", worker.slot)
+    def _claim_all(self, pool: Pool) -> Refusal | None:
+        """Give every idle worker a trial; why one got none, or None."""
+        now = time.monotonic()
+        for worker in pool.workers if now >= self._claim_at else []:
+            refusal = self._claim(worker) if worker.idle else None
+            if refusal is not None:
+                self._claim_at = now + POLL_S
+                return refusal
+        return None
 
-    def _hand_back_all(self, pool: Pool) -> None:
-        for worker in pool.workers:
-            if worker.claim is not None and not worker.handing_back:
-                self._order_back(worker)
-        end = time.monotonic() + HAND_BACK_S
-        while _busy(pool) and time.monotonic() < end:
-            self._listen(pool, POLL_S)
+    def _claim(self, worker: Worker) -> Refusal | None:
+        stored = self._ledger.stored
+        claimed = claim(
+            self._database,
+            stored.study_id,
+            agent_id=self._agent_id,
+            slot=worker.slot,
+            lease_s=stored.config.lease.seconds,
+            lost_retries=stored.config.retry.lost,
+        )
+        if isinstance(claimed, Refusal):
+            return claimed
+        limit = stored.config.budget.trial_timeout
+        worker.take(claimed, time.monotonic() + limit if limit is not None else None)
+        job = self._ledger.begin(claimed, worker.device)
+        if job is None:
+            worker.drop()
+        else:
+            worker.send(job)
+            logger.info("trial %d starts on %s (attempt %d)", claimed.number, worker.device, claimed.attempt)
+        return None
+
+    def _hand_back_all(self, pool: Pool, crew: Crew) -> None:
+        """Ask for all trials, wait for a batch boundary, and give up waiting some time later."""
+        crew.ending = True
         for worker in pool.workers:
             if worker.claim is not None:
-                attempts.hand_back(self._database, worker.claim)
-                worker.claim = None
-
-
-def _busy(pool: Pool) -> bool:
-    return any(worker.claim is not None for worker in pool.workers)
+                worker.order_back()
+        end = time.monotonic() + HAND_BACK_S
+        with contextlib.suppress(ForkserverLost):
+            while pool.busy and time.monotonic() < end:
+                self._renew(pool)
+                crew.listen(POLL_S, [])
+        crew.drop_all()

@@ -1,5 +1,7 @@
 """Where a trial's files lie, and which of them are kept."""
 
+import logging
+import shutil
 from pathlib import Path
 
 from optuna.trial import TrialState
@@ -11,6 +13,8 @@ from storage.database import Database
 from storage.tables import ATTEMPTS
 from study.plan import Plan
 from study.stored import StoredStudy
+
+logger = logging.getLogger(__name__)
 
 
 def weights_path(stored: StoredStudy, claim: Claim) -> Path:
@@ -38,7 +42,20 @@ def keep_best_weights(database: Database, stored: StoredStudy, plan: Plan) -> No
         for token, _ in surplus:
             connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.token == token).values(weights=None))
     for _, weights in surplus:
-        _remove(Path(weights), stored.files)
+        remove_weights(Path(weights), stored.files)
+
+
+def remove_weights(weights: Path, root: Path) -> None:
+    """Remove a file of weights and the folders that this leaves empty, up to `root`; a failure is only logged."""
+    try:
+        _remove(weights, root)
+    except OSError as error:  # another host's folder, or another agent was first
+        logger.debug("%s is not removed: %s", weights, error)
+
+
+def remove_attempt(weights: Path) -> None:
+    """Remove whatever an attempt has left that came to nothing; its folder is its own."""
+    shutil.rmtree(weights.parent, ignore_errors=True)
 
 
 def _remove(weights: Path, root: Path) -> None:

@@ -1,24 +1,34 @@
 """Create or continue a study, start its agents, and follow it to its end."""
 
-import contextlib
 import enum
-import signal
+import logging
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from storage.database import Database
+from storage.errors import DatabaseError
+from study._signals import ENDING, handled
 from study.launchers._launcher import AgentCommand, Launcher, Running
 from study.plan import Plan
 from study.stored import create_or_update, load_stored
 from study.summary import Summary, summarise
 
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.1
+"""Seconds between two looks whether the agents still run and nobody has pressed Ctrl-C."""
 FOLLOW_S = 1.0
 """Least seconds between two looks at the study."""
 LOOK_SHARE = 20.0
-"""Looking may take one part in so many of the time."""
+"""Looking may take one part in so many of the time: a large study must not be slowed down by it."""
+GRACE_S = 20.0
+"""For the agents to end in good order when following them has failed."""
+TOLD_TO_END = 130
+"""Exit status of an agent that somebody told to end."""
 
 
 class End(enum.Enum):
@@ -36,13 +46,15 @@ class Launched:
 
     Attributes:
         created: Whether the study is new.
-        log: The agents' output.
+        log: The agents' output; no such file when the study was done already.
+        status: The agents' exit status.
     """
 
     end: End
     created: bool
     summary: Summary
     log: Path
+    status: int = 0
 
 
 class _Interrupts:
@@ -70,63 +82,78 @@ def launch(
     continues with exactly the missing trials.
 
     Args:
+        workers: Trials at a time; None means one per device slot.
+        devices: Overrides the study's ``workers.devices``.
         follow: Called with the study's state about once a second.
 
     Raises:
-        ConfigError: The study exists with another configuration.
+        ConfigError: The study exists with another configuration, or there is no such device.
         DataError: The data cannot be used.
         DatabaseError: The database cannot be reached.
     """
+    wanted = plan.config.workers
+    launcher.check(devices or wanted.devices, wanted.per_device, workers)
     created = create_or_update(url, plan)
     database = Database(url)
     try:
         stored = load_stored(database, plan.config.name)
         summary = summarise(database, stored)
-        log = stored.files / "logs" / f"agent-{time.strftime('%Y%m%d-%H%M%S')}.log"
+        log = stored.files / "logs" / f"agent-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+        follow(summary)
         if summary.done:
-            follow(summary)
             return Launched(End.DONE, created, summary, log)
-        with _counted_interrupts() as interrupts:
+        interrupts = _Interrupts()
+        with handled(ENDING, interrupts):
             agents = launcher.start(AgentCommand(plan.config.name, url, workers, devices, log))
             try:
-                code = _follow(agents, interrupts, lambda: follow(summarise(database, stored)))
+                status = _follow(agents, interrupts, lambda: follow(_look(database, plan)))
             finally:
-                agents.kill()
-        summary = summarise(database, load_stored(database, plan.config.name))
+                _end_agents(agents)
+        summary = _look(database, plan)
         follow(summary)
-        return Launched(_end(code, interrupts.count, summary), created, summary, log)
+        return Launched(_end(status, interrupts.count, summary), created, summary, log, status)
     finally:
         database.close()
 
 
+def _look(database: Database, plan: Plan) -> Summary:
+    return summarise(database, load_stored(database, plan.config.name))
+
+
 def _follow(agents: Running, interrupts: _Interrupts, look: Callable[[], None]) -> int:
-    passed_on = 0
-    while (code := agents.poll()) is None:
+    passed_on, look_at = 0, time.monotonic() + FOLLOW_S
+    while (status := agents.poll()) is None:
         if interrupts.count > passed_on:
-            passed_on = interrupts.count
+            passed_on += 1
             agents.interrupt()
         began = time.monotonic()
-        look()
-        # A look at a large study costs much; it must not slow the trials down.
-        time.sleep(max(FOLLOW_S, LOOK_SHARE * (time.monotonic() - began)))
-    return code
+        if began >= look_at:
+            _try(look)
+            look_at = began + max(FOLLOW_S, LOOK_SHARE * (time.monotonic() - began))
+        time.sleep(POLL_S)
+    return status
 
 
-def _end(code: int, interrupts: int, summary: Summary) -> End:
-    if interrupts:
-        return End.INTERRUPTED
-    if code != 0:
-        return End.FAILED
-    return End.DONE if summary.done else End.LEFT
-
-
-@contextlib.contextmanager
-def _counted_interrupts() -> Iterator[_Interrupts]:
-    interrupts = _Interrupts()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, interrupts) for number in numbers}
+def _try(look: Callable[[], None]) -> None:
     try:
-        yield interrupts
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        look()
+    except DatabaseError as error:  # the agents decide whether they can go on
+        logger.debug("the study could not be looked at: %s", error)
+
+
+def _end_agents(agents: Running) -> None:
+    """Leave nothing behind; agents that still run may hand their trials back first."""
+    end = time.monotonic() + GRACE_S
+    if agents.poll() is None:
+        agents.interrupt()
+    while agents.poll() is None and time.monotonic() < end:
+        time.sleep(POLL_S)
+    agents.kill()
+
+
+def _end(status: int, interrupts: int, summary: Summary) -> End:
+    if status == 0 and summary.done:
+        return End.DONE
+    if interrupts or status == TOLD_TO_END:
+        return End.INTERRUPTED
+    return End.FAILED if status != 0 else End.LEFT

@@ -111,9 +111,10 @@ def summarise(database: Database, stored: StoredStudy, *, notice_lost: bool = Tr
     workers = list_workers(database, stored.study_id)
     waiting = [t for t in ours if t.attempt_state in (AttemptState.INTERRUPTED, AttemptState.LOST)]
     running = [t for t in ours if t.attempt_state is AttemptState.RUNNING]
+    device_seconds = sum(trial.seconds for trial in ours)
     return Summary(
         name=stored.name,
-        state=_state(stored, running, [t for t in waiting if t.state is TrialState.RUNNING]),
+        state=_state(stored, running, [t for t in waiting if t.state is TrialState.RUNNING], device_seconds),
         reason=stored.record.state_reason or stored.record.goal_reached,
         metric=plan.metric,
         direction=plan.direction,
@@ -126,7 +127,7 @@ def summarise(database: Database, stored: StoredStudy, *, notice_lost: bool = Tr
         waiting=sum(trial.state is TrialState.RUNNING for trial in waiting),
         failures=dict(Counter(trial.failure for trial in ours if trial.failure and trial.state.is_finished())),
         tested=len(list_openings(database, stored.study_id)),
-        device_seconds=sum(trial.seconds for trial in ours),
+        device_seconds=device_seconds,
         workers=workers,
         trials=trials,
     )
@@ -139,10 +140,11 @@ def leaders(trials: Sequence[TrialRow], plan: Plan) -> list[TrialRow]:
     return sorted(complete, key=lambda trial: (math.isnan(trial.value or 0), sign * (trial.value or 0), trial.number))
 
 
-def _state(stored: StoredStudy, running: Sequence[TrialRow], waiting: Sequence[TrialRow]) -> str:
-    record = stored.record
-    spent = record.budget.trials is not None and record.started >= record.budget.trials
-    if (spent or record.goal_reached) and not running and not waiting:
+def _state(stored: StoredStudy, running: Sequence[TrialRow], waiting: Sequence[TrialRow], device_seconds: float) -> str:
+    record, budget = stored.record, stored.record.budget
+    spent = budget.trials is not None and record.started >= budget.trials
+    spent_time = budget.device_seconds is not None and device_seconds >= budget.device_seconds
+    if (spent or spent_time or record.goal_reached) and not running and not waiting:
         return "finished"
     return str(record.state)
 

@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -25,9 +26,7 @@ err = Console(stderr=True, soft_wrap=True)
 
 Storage = Annotated[
     str | None,
-    typer.Option(
-        "--storage", help=f"Database URL; else STUDYHALL_STORAGE or OPTUNA_STORAGE, else {DEFAULT_STORAGE}."
-    ),
+    typer.Option("--storage", help=f"Database URL; else STUDYHALL_STORAGE or OPTUNA_STORAGE, else {DEFAULT_STORAGE}."),
 ]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key of the study file: --set budget.trials=20.")
@@ -60,6 +59,10 @@ def reported(command: Callable[P, int | None]) -> Callable[P, None]:
         except DatabaseError as error:
             complain(str(error))
             code = EXIT_FAILED
+        except KeyboardInterrupt:  # before or after a command takes the signal itself
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            complain("interrupted")
+            code = EXIT_INTERRUPTED
         except StudyhallError as error:
             complain(str(error))
             code = EXIT_BAD_INPUT

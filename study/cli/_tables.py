@@ -31,6 +31,10 @@ def summary_table(console: Console, summary: "Summary", *, trials: int = SHOWN_T
         lines["others"] = f"{summary.others} trials by other Optuna programs (not counted)"
     if summary.failures:
         lines["failures"] = ", ".join(f"{count} {name}" for name, count in sorted(summary.failures.items()))
+        failed = [trial for trial in summary.trials if "reason" in trial.attributes]
+        if failed:
+            last = failed[-1]
+            lines["last failure"] = f"trial {last.number}, {state_text(last)}: {last.attributes['reason']}"
     if summary.waiting:
         lines["waiting"] = f"{summary.waiting} handed back or lost; the next worker takes them up"
     key_values(console, lines)

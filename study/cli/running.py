@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.cli._common import (
+    EXIT_BAD_INPUT,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     AsJson,
@@ -64,6 +65,7 @@ def launch(
     """Create the study, or continue it, and run workers until its budget is used."""
     from models._plugins import load_plugin
     from storage.errors import ConfigError
+    from study._signals import ENDING, hold
     from study.launching import launch as run
     from study.loading import load_config
     from study.plan import build_plan
@@ -76,6 +78,7 @@ def launch(
         raise ConfigError(f"--on: {error}") from None
     with _progress(plan.metric) as follow:
         done = run(storage_url(storage), plan, launcher, workers=workers, devices=devices, follow=follow)
+        hold(ENDING)
     return _ended(done, as_json)
 
 
@@ -92,14 +95,19 @@ def _ended(done: "Launched", as_json: bool) -> int:
         return EXIT_INTERRUPTED
     if done.end is End.FAILED:
         complain(f"the agent ended with an error; {done.log} ends with:\n{_tail(done.log)}")
-        return EXIT_FAILED
+        return EXIT_BAD_INPUT if done.status == EXIT_BAD_INPUT else EXIT_FAILED
     if done.end is End.DONE and done.summary.best is None:
-        complain(f"no trial was completed; {done.log} tells why")
+        complain(f"no trial was completed; the last one: {_last_reason(done.summary)}")
         return EXIT_FAILED
     if done.end is End.LEFT:
         complain(f"the study is {done.summary.state}: {done.summary.reason or 'other agents work on it'}")
         return EXIT_FAILED
     return 0
+
+
+def _last_reason(summary: "Summary") -> str:
+    reasons = [str(trial.attributes["reason"]) for trial in summary.trials if "reason" in trial.attributes]
+    return reasons[-1] if reasons else "was pruned"
 
 
 def _tail(log: Path, lines: int = 12) -> str:
@@ -149,17 +157,23 @@ def worker(
 ) -> int:
     """Join a study from this host: one agent, with one worker per device slot."""
     from storage.claims import Refusal
-    from study._pool import WorkersUnusable
+    from study._forkserver import WorkersUnusable
+    from study._signals import PREEMPTION, hold, take
     from study.agent import Agent
+    from study.cli.looking import existing
 
     log_to_stderr()
+    existing(storage).close()
     supervisor = sys.stdin if supervised else None
     agent = Agent(storage_url(storage), name, workers=workers, devices=devices, supervisor=supervisor)
+    take(PREEMPTION, agent.end)  # to the end of the process: a second Ctrl-C may come late
     try:
         ended = agent.run()
     except WorkersUnusable as error:
         complain(str(error))
         return EXIT_FAILED
+    finally:
+        hold(PREEMPTION)
     if ended is None:
         return EXIT_INTERRUPTED
     if ended is not Refusal.DONE:

@@ -36,12 +36,20 @@ class Running(Protocol):
         ...
 
     def kill(self) -> None:
-        """End them without asking."""
+        """End them, and everything they have started, without asking; safe when they have ended."""
         ...
 
 
 class Launcher(Protocol):
     """Starts agents somewhere."""
+
+    def check(self, devices: str | tuple[str, ...], per_device: int, workers: int | None) -> None:
+        """Look, before anything is created, whether such agents can run.
+
+        Raises:
+            ConfigError: They cannot; a launcher that cannot tell says nothing, and the agents will.
+        """
+        ...
 
     def start(self, command: AgentCommand) -> Running:
         """Start the agents; returns at once."""

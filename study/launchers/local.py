@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+from study.devices import device_slots
 from study.launchers._launcher import AgentCommand
 
 
@@ -26,7 +27,12 @@ class LocalAgent:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "STUDYHALL_STORAGE": command.storage, "PYTHONUNBUFFERED": "1"},
+                env={
+                    **os.environ,
+                    "STUDYHALL_STORAGE": command.storage,
+                    "PYTHONUNBUFFERED": "1",
+                    "PYTHONIOENCODING": "utf-8",
+                },
                 start_new_session=True,  # Ctrl-C reaches the launcher alone, which then asks in good order
             )
 
@@ -48,6 +54,10 @@ class LocalAgent:
 
 class LocalLauncher:
     """Starts one agent on this machine, with one worker per device slot."""
+
+    def check(self, devices: str | tuple[str, ...], per_device: int, workers: int | None) -> None:
+        """Refuse devices that this machine does not have."""
+        device_slots(devices, per_device, workers)
 
     def start(self, command: AgentCommand) -> LocalAgent:
         """Start the agent; returns at once."""

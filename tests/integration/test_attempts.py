@@ -101,7 +101,11 @@ def test_every_write_with_a_stale_token_is_refused_and_changes_nothing(url: str,
         attempts.finish(database, stale, Ending(TrialState.PRUNED, values=(0.125,)))
     before = _without_time(row(database, stale))
 
-    for write in WRITES.values():
+    repeated = {"handed back": "hand back", "finished": "finish"}.get(end)
+    for name, write in WRITES.items():
+        if name == repeated:  # as after an unanswered COMMIT: it has been done
+            write(database, stale)
+            continue
         with pytest.raises(LeaseLost, match="trial 0, attempt 1"):
             write(database, stale)
 

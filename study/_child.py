@@ -1,0 +1,85 @@
+"""A worker as its agent sees it."""
+
+import contextlib
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from typing import Any
+
+import psutil
+
+from storage.attempts import Claim
+from study._messages import Order
+
+EXIT_CODE_S = 1.0
+"""Wait for the exit status of a process whose pipe is closed."""
+
+
+@dataclass
+class Worker:
+    """One device slot and the process that serves it.
+
+    Attributes:
+        warm: What was in place when it was forked; empty until its first message.
+        claim: The trial it works on, or None when idle.
+        begun: Whether the trial has reached it.
+        deadline: `time.monotonic` after which its trial, or its start, has taken too long; None means never.
+        handing_back: Whether it has been told to drop the trial.
+    """
+
+    slot: int
+    device: str
+    process: ForkServerProcess
+    connection: Connection
+    system: psutil.Process | None
+    deadline: float | None
+    warm: tuple[str, ...] = ()
+    claim: Claim | None = None
+    begun: bool = False
+    handing_back: bool = False
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid or 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can take a trial."""
+        return bool(self.warm) and self.claim is None
+
+    def send(self, message: object) -> None:
+        """Say something; to a dead worker that is no error, since `Pool.wait` tells of its death."""
+        with contextlib.suppress(OSError):
+            self.connection.send(message)
+
+    def receive(self) -> Any:
+        """Its next message if there is one, None if not; a worker that has hung up is killed."""
+        try:
+            return self.connection.recv() if self.connection.poll() else None
+        except (EOFError, OSError):
+            self.process.join(EXIT_CODE_S)
+            self.kill()
+            return None
+
+    def kill(self) -> None:
+        """End it without asking; safe when it is gone already."""
+        self.connection.close()
+        if self.system is not None:  # also right when the forkserver is gone and Python knows no child any more
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.system.kill()
+        self.process.join()
+
+    def take(self, claim: Claim, deadline: float | None) -> None:
+        """Have a trial in hand."""
+        self.claim, self.deadline, self.begun, self.handing_back = claim, deadline, False, False
+
+    def drop(self) -> None:
+        """Have no trial in hand any more."""
+        self.claim = self.deadline = None
+
+    def order_back(self) -> None:
+        """Tell it to drop its trial at the next batch."""
+        if not self.handing_back:
+            self.handing_back = True
+            self.send(Order.HAND_BACK)

@@ -1,0 +1,99 @@
+"""What an agent does with what its workers say, and with their deaths."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from objectives._fit_settings import EpochResult
+from storage.attempts import Claim
+from study._child import Worker
+from study._ledger import Ledger
+from study._messages import Begun, Done, Failed, HandedBack, Order, Ready
+from study._outcomes import crashed, ending_of, timed_out
+from study._pool import Pool
+
+logger = logging.getLogger(__name__)
+
+
+class Crew:
+    """Listens to a pool's workers and writes what they have done into the ledger.
+
+    Attributes:
+        ending: Whether workers that die are not replaced any more.
+    """
+
+    def __init__(self, pool: Pool, ledger: Ledger) -> None:
+        self._pool, self._ledger = pool, ledger
+        self.ending = False
+
+    def listen(self, timeout_s: float, also: Iterable[Any]) -> None:
+        """Wait for the workers, or for one of `also`, and deal with what has happened.
+
+        Raises:
+            ForkserverLost, WorkersUnusable: As `Pool.replace`.
+        """
+        for ready in self._pool.wait(timeout_s, also):
+            if not isinstance(ready, Worker):
+                continue
+            message = ready.receive()
+            if message is not None:
+                self._said(ready, message)
+            elif self._pool.died(ready):
+                self._died(ready)
+
+    def end_overdue(self) -> None:
+        """Kill workers whose trial takes too long.
+
+        Raises:
+            ForkserverLost, WorkersUnusable: As `Pool.replace`.
+        """
+        limit = self._ledger.stored.config.budget.trial_timeout
+        for worker in self._pool.overdue():
+            worker.kill()
+            if worker.claim is not None:
+                self._ledger.end(worker.claim, timed_out(limit or 0.0, worker.device))
+                worker.drop()
+            self._pool.replace(worker)
+
+    def drop_all(self) -> None:
+        """Kill every worker that has a trial in hand, and hand the trial back."""
+        for worker in self._pool.workers:
+            if worker.claim is not None:
+                worker.kill()
+                self._ledger.hand_back(worker.claim)
+                worker.drop()
+
+    def _said(self, worker: Worker, message: object) -> None:
+        if isinstance(message, Ready):
+            self._pool.greet(worker, message)
+        elif isinstance(message, Begun):
+            worker.begun = True
+        elif worker.claim is not None and isinstance(message, EpochResult):
+            order = Order.HAND_BACK if worker.handing_back else self._ledger.epoch(worker.claim, message)
+            worker.handing_back = order is Order.HAND_BACK
+            worker.send(order)
+        elif worker.claim is not None:
+            self._ended(worker, worker.claim, message)
+            worker.drop()
+            if isinstance(message, Failed) and message.broken:
+                self._pool.replace(worker)
+
+    def _ended(self, worker: Worker, claim: Claim, message: object) -> None:
+        if isinstance(message, HandedBack):
+            self._ledger.hand_back(claim)
+        elif isinstance(message, Done | Failed):
+            ending = ending_of(message, worker.device, weights=self._ledger.weights(claim))
+            self._ledger.end(claim, ending)
+
+    def _died(self, worker: Worker) -> None:
+        if worker.claim is not None and worker.begun:
+            self._ledger.end(worker.claim, crashed(worker.process.exitcode, worker.device))
+        else:
+            logger.warning("idle worker %d ended (exit status %s)", worker.slot, worker.process.exitcode)
+            if worker.claim is not None:
+                self._ledger.hand_back(worker.claim)
+        worker.drop()
+        if self.ending:
+            self._pool.remove(worker)
+        else:
+            self._pool.replace(worker)

@@ -1,0 +1,49 @@
+"""From an exception in a trial to its class of failure and its reason."""
+
+import traceback
+
+from objectives._errors import NonFiniteLoss
+from storage.errors import DataError
+from study._messages import Failed
+
+LONGEST_REASON, LONGEST_DETAILS = 500, 16_000
+"""Characters; of a traceback the end tells most."""
+
+
+def failed(error: BaseException) -> Failed:
+    """The message that tells the agent of an exception."""
+    if isinstance(error, NonFiniteLoss):
+        return _plain("nan", str(error))
+    if _out_of_memory(error):
+        return _plain("oom", _first_line(error) or "out of memory")
+    if isinstance(error, DataError):
+        return _plain("data", str(error))
+    details = "".join(traceback.format_exception(error))
+    line = _first_line(error)
+    reason = printable(f"{type(error).__name__}{f': {line}' if line else ''}")
+    return Failed("error", reason[:LONGEST_REASON], printable(details), broken=_breaks_device(error))
+
+
+def printable(text: str) -> str:
+    """Text that every database takes: no NUL, no half surrogates, not too long."""
+    return text[-LONGEST_DETAILS:].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _plain(failure: str, reason: str) -> Failed:
+    details = printable(reason)
+    return Failed(failure, (details.strip().splitlines() or [failure])[0][:LONGEST_REASON], details)
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+
+
+def _breaks_device(error: BaseException) -> bool:
+    # After such an error of CUDA every later call of the process fails too.
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch on the CPU

@@ -1,0 +1,128 @@
+"""What an agent writes to the database about the trials in its hands."""
+
+import logging
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from objectives._fit_settings import EpochResult
+from storage import attempts, studies
+from storage.attempts import Claim, Ending
+from storage.database import Database
+from storage.errors import LeaseLost, StudyhallError
+from storage.tables import StudyState
+from study._failures import failed
+from study._messages import Order, TrialJob
+from study._outcomes import ending_of, log_outcome, reason_of
+from study.files import keep_best_weights, remove_attempt, weights_path
+from study.plan import Plan
+from study.proposals import propose
+from study.stored import StoredStudy, load_stored
+
+logger = logging.getLogger(__name__)
+
+EQUAL_ERRORS = 5
+"""After so many failures in a row with the same reason the study pauses: it is a mistake, not bad luck."""
+MISTAKES = ("error", "crash", "data")
+"""Failures that may all come from one mistake."""
+
+
+class Ledger:
+    """Writes each step of a trial's life; a trial that another agent has taken over is dropped without harm.
+
+    Attributes:
+        stored: The study as last read.
+    """
+
+    def __init__(self, database: Database, stored: StoredStudy, plan: Plan, study: optuna.Study) -> None:
+        self._database, self.stored, self._plan, self._study = database, stored, plan, study
+        self._equal_reasons: list[str] = []
+
+    def begin(self, claim: Claim, device: str) -> TrialJob | None:
+        """Sample the trial's hyperparameters; what its worker has to do, or None if that failed and the trial with it.
+
+        A sampler's mistake, or a value that somebody enqueued, must not end the agent.
+        """
+        try:
+            sampled = propose(self._study, self._plan, claim)
+        except (StudyhallError, StorageInternalError, SQLAlchemyError):
+            raise
+        except Exception as error:
+            self.end(claim, ending_of(failed(error), device, weights=self.weights(claim)))
+            return None
+        return TrialJob(claim.number, sampled, str(self.weights(claim)))
+
+    def epoch(self, claim: Claim, result: EpochResult) -> Order:
+        """Record an epoch; what the worker shall do next."""
+        try:
+            value = result.metrics[self._plan.metric]
+            attempts.report(self._database, claim, result.epoch, value, self.stored.config.lease.seconds)
+        except LeaseLost as lost:
+            logger.warning("%s; it is dropped here", lost)
+            return Order.HAND_BACK
+        last = result.epoch >= self._plan.config.training.epochs
+        return Order.PRUNE if not last and self._should_prune(claim) else Order.CONTINUE
+
+    def end(self, claim: Claim, ending: Ending) -> None:
+        """Record how a trial ended."""
+        try:
+            attempts.finish(self._database, claim, ending)
+        except LeaseLost as lost:
+            logger.warning("%s; its result is dropped here", lost)
+            remove_attempt(self.weights(claim))
+            return
+        log_outcome(claim, ending, self._plan.metric)
+        if ending.weights is None:
+            remove_attempt(self.weights(claim))
+        if ending.state is TrialState.COMPLETE:
+            keep_best_weights(self._database, self.stored, self._plan)
+            self._note_goal(ending)
+        self._note_mistake(ending)
+
+    def hand_back(self, claim: Claim) -> None:
+        """Let anyone take the trial up again."""
+        try:
+            attempts.hand_back(self._database, claim)
+            logger.info("trial %d handed back", claim.number)
+        except LeaseLost as lost:
+            logger.warning("%s", lost)
+
+    def renew(self, claims: list[Claim]) -> tuple[StudyState, set[str]]:
+        """Renew leases and read the study anew; its state, and the tokens of the trials that are still ours."""
+        tokens = [claim.token for claim in claims]
+        lease = self.stored.config.lease.seconds
+        state, held = attempts.renew(self._database, self.stored.study_id, tokens, lease)
+        self.stored = load_stored(self._database, self.stored.name)
+        return state, held
+
+    def weights(self, claim: Claim) -> Path:
+        """Where the attempt's best weights go."""
+        return weights_path(self.stored, claim)
+
+    def _should_prune(self, claim: Claim) -> bool:
+        frozen = self._study._storage.get_trial(claim.trial_id)
+        return self._study.pruner.prune(self._study, frozen)
+
+    def _note_goal(self, ending: Ending) -> None:
+        for metric, target in (self.stored.config.budget.until or {}).items():
+            value = (ending.attributes or {}).get(metric)
+            maximize = self._plan.kind.metrics[metric] == "maximize"
+            if value is not None and (value >= target if maximize else value <= target):
+                with self._database.write() as connection:
+                    reason = f"{metric} {value:.4g} reached {target:g}"
+                    studies.set_goal_reached(connection, self.stored.study_id, reason)
+
+    def _note_mistake(self, ending: Ending) -> None:
+        if ending.failure not in MISTAKES:
+            self._equal_reasons = []
+            return
+        reason = reason_of(ending)
+        self._equal_reasons = [*(known for known in self._equal_reasons if known == reason), reason]
+        if len(self._equal_reasons) >= EQUAL_ERRORS:
+            why = f"{EQUAL_ERRORS} trials in a row failed with: {reason}"
+            logger.error("the study pauses: %s", why)
+            with self._database.write() as connection:
+                studies.set_state(connection, self.stored.study_id, StudyState.PAUSED, why)

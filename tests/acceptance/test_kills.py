@@ -1,0 +1,72 @@
+import subprocess
+
+from lab import ODD, Lab, finished, until
+from optuna.trial import TrialState
+
+from storage.claims import Refusal
+
+PLAN = {
+    "space": ODD | {"odd.pause": 0.1},
+    "training": {"epochs": 4},
+    "search": {"pruner": "none"},
+    "budget": {"trials": 3},
+    "lease": {"seconds": 2, "renew": 1},
+}
+
+
+def begun(lab: Lab, process: subprocess.Popen[str]) -> bool:
+    """Wait until two trials have reported an epoch."""
+
+    def reported() -> bool:
+        return process.poll() is not None or sum(bool(trial.values) for trial in lab.trials()) >= 2
+
+    return until(reported) and process.poll() is None
+
+
+def finishes(lab: Lab) -> bool:
+    """Whether the next agent completes the budget exactly."""
+    assert lab.work() is Refusal.DONE
+    return [(trial.number, trial.state) for trial in lab.trials()] == [
+        (number, TrialState.COMPLETE) for number in range(3)
+    ]
+
+
+def test_a_killed_agent_is_reported_and_the_next_launch_finishes_its_trials(lab: Lab) -> None:
+    lab.create(**PLAN)
+    process = lab.start("launch", "q.yaml", "--workers", "2")
+    assert begun(lab, process)
+
+    (agent,) = [found for found in lab.processes("--supervised") if "forkserver" not in " ".join(found.cmdline())]
+    agent.kill()
+    status, output = finished(process)
+
+    assert status == 1
+    assert "the agent ended with an error" in output
+    assert lab.leaves_no_process(5)
+    assert finishes(lab)
+
+
+def test_when_the_launcher_is_killed_its_agent_ends_in_good_order(lab: Lab) -> None:
+    lab.create(**PLAN)
+    process = lab.start("launch", "q.yaml", "--workers", "2")
+    assert begun(lab, process)
+
+    process.kill()
+    process.communicate()
+
+    assert lab.leaves_no_process(20)
+    assert [trial.attempt_state for trial in lab.trials()] == ["interrupted"] * 2
+    assert lab.is_sound()
+    assert finishes(lab)
+
+
+def test_no_worker_outlives_a_killed_agent_neither_in_an_endless_loop_nor_frozen(lab: Lab) -> None:
+    lab.create(space=ODD | {"odd.mood": "loop"}, budget={"trials": 2})
+    process = lab.start("worker", "q", "--workers", "2")
+    assert until(lambda: sum(worker.cpu_times().user > 0.5 for worker in lab.workers()) == 2)
+    lab.workers()[0].suspend()
+
+    process.kill()
+    process.communicate()
+
+    assert lab.leaves_no_process(5)
