@@ -22,7 +22,11 @@ class Learning:
         0.9, 0.8, 0.99, when={"optimizer": ("sgd", "rmsprop")}, help="fraction of the last step that is kept"
     )
     nesterov: bool = choice(
-        True, _FLAGS, searched=False, when={"optimizer": ("sgd",)}, help="Nesterov's form of momentum; nothing where that is 0"
+        True,
+        _FLAGS,
+        searched=False,
+        when={"optimizer": ("sgd",)},
+        help="Nesterov's form of momentum; nothing where that is 0",
     )
     weight_decay: float = real(
         1e-4, 1e-6, 1e-1, log=True, help="shrinks weights, decoupled in adamw; never norms and biases"

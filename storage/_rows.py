@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, ColumnElement, Select, String, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, String, select, type_coerce
 
 from storage import _optuna
 
@@ -66,9 +66,7 @@ def _read(connection: Connection, chosen: ColumnElement[bool], *, join: bool) ->
     return list(found.values())
 
 
-def _empty(
-    trial_id: int, number: int, state: str, start: datetime | None, complete: datetime | None
-) -> FrozenTrial:
+def _empty(trial_id: int, number: int, state: str, start: datetime | None, complete: datetime | None) -> FrozenTrial:
     return FrozenTrial(
         number, _STATES[state], None, _local(start), _local(complete), {}, {}, {}, {}, {}, trial_id, values=None
     )

@@ -67,9 +67,7 @@ def require_open(connection: Connection, trial_id: int, *, lock: bool = False) -
     return row.study_id, row.state
 
 
-def set_state(
-    connection: Connection, trial_id: int, state: TrialState, values: Sequence[float] | None
-) -> bool:
+def set_state(connection: Connection, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
     """Set state and values; False if the trial was to start running but does already.
 
     Raises:
@@ -95,9 +93,7 @@ def set_values(connection: Connection, trial_id: int, values: Sequence[float]) -
     for objective, value in enumerate(values):
         stored, kind = _optuna.stored_value(value)
         rows.append({"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind})
-    upsert(
-        connection, _optuna.TRIAL_VALUES, rows, key=("trial_id", "objective"), change=("value", "value_type")
-    )
+    upsert(connection, _optuna.TRIAL_VALUES, rows, key=("trial_id", "objective"), change=("value", "value_type"))
 
 
 def add_parameters(

@@ -8,7 +8,12 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 
 def upsert(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, key: Sequence[str], change: Sequence[str]
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    key: Sequence[str],
+    change: Sequence[str],
 ) -> None:
     """Insert rows; where one with the same key exists, set its `change` columns instead (none: leave it).
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 from sqlalchemy import Connection, insert, select, update
 
@@ -57,6 +58,18 @@ def renew(database: Database, study_id: int, tokens: Sequence[str], lease_s: flo
             held.update(connection.scalars(select(ATTEMPTS.c.token).where(mine)))
         state = connection.scalar(select(STUDIES.c.state).where(STUDIES.c.study_id == study_id))
     return StudyState(state or StudyState.STOPPED), held
+
+
+@retried
+def sample(database: Database, claim: Claim, parameters: Mapping[str, tuple[float, BaseDistribution]]) -> None:
+    """Write a trial's parameters together: internal value and distribution by name; those it has already stay.
+
+    Raises:
+        LeaseLost: Somebody else has taken over the trial.
+    """
+    with database.write() as connection:
+        _fence(connection, claim, epoch=ATTEMPTS.c.epoch)
+        _trial_rows.add_parameters(connection, claim.trial_id, parameters)
 
 
 @retried

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
@@ -20,7 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-__all__ = ["Collision", "Database", "database_url", "Unreachable", "first_line", "redacted", "retried"]
+__all__ = ["Collision", "Database", "Unreachable", "database_url", "first_line", "redacted", "retried"]
 
 COLLISIONS = 10
 """How often a transaction is tried that the database ends in favour of another."""
@@ -138,7 +138,7 @@ def retried(transaction: Callable[Concatenate[Database, P], T]) -> Callable[Conc
                 time.sleep(random.uniform(0.5, 1.0) * pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    return run
+    return cast(Callable[Concatenate[Database, P], T], run)
 
 
 def _collided(error: DBAPIError) -> bool:

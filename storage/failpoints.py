@@ -10,7 +10,9 @@ from pathlib import Path
 
 VARIABLE = "STUDYHALL_FAILPOINTS"
 POINTS = tuple(
-    f"{step}.{when}_commit" for step in ("claim", "sample", "epoch", "checkpoint", "finish") for when in ("before", "after")
+    f"{step}.{when}_commit"
+    for step in ("claim", "sample", "epoch", "checkpoint", "finish")
+    for when in ("before", "after")
 )
 ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 

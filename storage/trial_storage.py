@@ -1,4 +1,4 @@
-"""Our Optuna storage over Optuna's own tables: bulk reads, shared distributions, calls that survive a lost connection."""
+"""Our Optuna storage over Optuna's own tables: bulk reads, shared distributions, patience with lost connections."""
 
 import copy
 import threading
@@ -75,9 +75,7 @@ class TrialStorage(StudiesPart):
 
         self._writing(work)
 
-    def _check_compatible(
-        self, connection: Connection, study_id: int, name: str, given: BaseDistribution
-    ) -> None:
+    def _check_compatible(self, connection: Connection, study_id: int, name: str, given: BaseDistribution) -> None:
         known = self._known.get((study_id, name))
         if known is None:
             text = _trial_rows.known_distribution(connection, study_id, name)
@@ -85,9 +83,7 @@ class TrialStorage(StudiesPart):
         check_distribution_compatibility(known, given)
         self._known[study_id, name] = known
 
-    def set_trial_state_values(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
-    ) -> bool:
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """See `BaseStorage`."""
 
         def work(connection: Connection) -> bool:

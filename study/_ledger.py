@@ -20,6 +20,7 @@ from study._outcomes import ending_of, log_outcome, reason_of
 from study.files import keep_best_weights, remove_attempt, weights_path
 from study.plan import Plan
 from study.proposals import propose
+from study.pruning import make_pruning
 from study.stored import StoredStudy, load_stored
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Ledger:
 
     def __init__(self, database: Database, stored: StoredStudy, plan: Plan, study: optuna.Study) -> None:
         self._database, self.stored, self._plan, self._study = database, stored, plan, study
+        self._pruning = make_pruning(database, plan, study, stored.study_id)
         self._equal_reasons: list[str] = []
 
     def begin(self, claim: Claim, device: str) -> TrialJob | None:
@@ -47,7 +49,10 @@ class Ledger:
         A sampler's mistake, or a value that somebody enqueued, must not end the agent.
         """
         try:
-            sampled = propose(self._study, self._plan, claim)
+            sampled = propose(self._database, self._study, self._plan, claim)
+        except LeaseLost as lost:
+            logger.warning("%s; it is dropped here", lost)
+            return None
         except (StudyhallError, StorageInternalError, SQLAlchemyError):
             raise
         except Exception as error:
@@ -63,8 +68,7 @@ class Ledger:
         except LeaseLost as lost:
             logger.warning("%s; it is dropped here", lost)
             return Order.HAND_BACK
-        last = result.epoch >= self._plan.config.training.epochs
-        return Order.PRUNE if not last and self._should_prune(claim) else Order.CONTINUE
+        return Order.PRUNE if self._pruning.stops(claim, result.epoch, value) else Order.CONTINUE
 
     def end(self, claim: Claim, ending: Ending) -> None:
         """Record how a trial ended."""
@@ -101,10 +105,6 @@ class Ledger:
     def weights(self, claim: Claim) -> Path:
         """Where the attempt's best weights go."""
         return weights_path(self.stored, claim)
-
-    def _should_prune(self, claim: Claim) -> bool:
-        frozen = self._study._storage.get_trial(claim.trial_id)
-        return self._study.pruner.prune(self._study, frozen)
 
     def _note_goal(self, ending: Ending) -> None:
         for metric, target in (self.stored.config.budget.until or {}).items():

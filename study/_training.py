@@ -157,4 +157,3 @@ class TrialRun:
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-

@@ -61,7 +61,9 @@ class Bundle:
         try:
             model.load_state_dict(load_file(path))
         except (OSError, SafetensorError, RuntimeError) as error:
-            raise ConfigError(f"{path} cannot be loaded: {str(error).splitlines()[0]}; export the trial again") from None
+            raise ConfigError(
+                f"{path} cannot be loaded: {str(error).splitlines()[0]}; export the trial again"
+            ) from None
         return model
 
 
@@ -85,7 +87,9 @@ def load_bundle(folder: Path) -> Bundle:
     except StudyhallError:
         raise
     except (OSError, KeyError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{folder} is a damaged export ({type(error).__name__}: {error}); export the trial again") from None
+        raise ConfigError(
+            f"{folder} is a damaged export ({type(error).__name__}: {error}); export the trial again"
+        ) from None
 
 
 def write_folder(to: Path, files: Mapping[str, str | Path], *, replace: bool) -> None:

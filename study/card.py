@@ -9,9 +9,7 @@ from study.bundle import Metrics
 from study.plan import Facts, Plan
 
 
-def model_card(
-    plan: Plan, facts: Facts, row: TrialRow, metrics: Metrics, opening: Opening | None, opened: int
-) -> str:
+def model_card(plan: Plan, facts: Facts, row: TrialRow, metrics: Metrics, opening: Opening | None, opened: int) -> str:
     """The text.
 
     Args:

@@ -57,7 +57,9 @@ def run_demo(
     else:
         console.print(f"1. {data} is there already", highlight=False)
     study_file.write_text(yaml.safe_dump(STUDY | {"budget": {"trials": trials}}, sort_keys=False), encoding="utf-8")
-    console.print(f"2. searching: {trials} trials, {workers} at a time, pruned early → {to / 'demo.db'}", highlight=False)
+    console.print(
+        f"2. searching: {trials} trials, {workers} at a time, pruned early → {to / 'demo.db'}", highlight=False
+    )
     config, folder = load_config(study_file)
     plan = build_plan(config, folder)
     url = f"sqlite:///{(to / 'demo.db').absolute()}"

@@ -107,9 +107,7 @@ def _unneeded(database: Database, stored: StoredStudy) -> list[str]:
     """Attempts' folders to which no attempt that is running, waits or is kept refers."""
     with database.read() as connection:
         rows = connection.execute(
-            select(ATTEMPTS.c.token, ATTEMPTS.c.weights, ATTEMPTS.c.state).where(
-                ATTEMPTS.c.study_id == stored.study_id
-            )
+            select(ATTEMPTS.c.token, ATTEMPTS.c.weights, ATTEMPTS.c.state).where(ATTEMPTS.c.study_id == stored.study_id)
         ).all()
     needed = {row.token for row in rows if row.weights or row.state != AttemptState.FINISHED}
     root = str(stored.files)

@@ -4,16 +4,22 @@ from typing import Any
 
 import optuna
 
-from storage._optuna import forget_cached_trials
+from storage import attempts
 from storage.attempts import Claim
+from storage.database import Database
+from study._sampling import sample
 from study.plan import Plan
 from study.search import make_sampler
 
 
-def propose(study: optuna.Study, plan: Plan, claim: Claim) -> dict[str, Any]:
-    """The trial's sampled parameters, written to the database; those it has already stay as they are."""
+def propose(database: Database, study: optuna.Study, plan: Plan, claim: Claim) -> dict[str, Any]:
+    """The trial's sampled parameters, written to the database together; those it has already stay as they are.
+
+    Raises:
+        LeaseLost: Somebody else has taken over the trial.
+    """
     study.sampler = make_sampler(plan.config, claim.number, plan.space)
-    forget_cached_trials(study)
-    study.get_trials(deepcopy=False)  # Optuna's cache must have met the trial before it writes to it
-    trial = optuna.Trial(study, claim.trial_id)
-    return plan.space.sample(trial)
+    values, new = sample(study, plan.space, claim.trial_id)
+    if new:
+        attempts.sample(database, claim, new)
+    return values

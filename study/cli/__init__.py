@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-
 from study.cli import controlling, data, database, keeping, looking, results, running
 from study.cli._common import EXIT_INTERRUPTED, app, complain
 
@@ -66,5 +65,3 @@ def _shadowed() -> str | None:
                 "folder, or rename yours"
             )
     return None
-
-

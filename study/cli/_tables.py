@@ -8,8 +8,6 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from storage.history import TrialRow
-    from study.checking import CheckReport
-    from study.inspection import Inspection
     from study.summary import Summary
 
 SHOWN_TRIALS = 10
@@ -115,50 +113,3 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
     return f"{int(seconds // 3600)}h{int(seconds % 3600 // 60):02d}m"
-
-
-def inspection_table(console: Console, found: "Inspection") -> None:
-    """What is in a file."""
-    shape = "×".join(map(str, found.shape))
-    how = "memory-mapped" if found.mapped else "chunked or compressed"
-    console.print(f"[bold]{found.path}[/]", highlight=False)
-    lines: dict[str, Any] = {
-        "events": f"{found.count} of {shape} (C×H×W), {found.dtype}, {found.memory_mb:g} MB, {how}"
-    }
-    lines["datasets"] = ", ".join(f"{name} {tuple(size)}" for name, size in found.datasets.items())
-    for item in found.classes[:20]:
-        lines[f"class {item.label}"] = f"{item.name}: {item.events} events ({item.events / found.count:.1%})"
-    if found.target:
-        lines["target"] = ", ".join(f"{name} {value:.4g}" for name, value in found.target.items())
-    lines["values"] = ", ".join(f"{name} {value:.4g}" for name, value in found.statistics.items())
-    key_values(console, lines)
-    for problem in found.problems:
-        console.print(f"[yellow]problem:[/] {problem}", highlight=False)
-    if not found.problems:
-        console.print("[green]no problems found[/]")
-
-
-def check_table(console: Console, report: "CheckReport") -> None:
-    """What a study file comes to."""
-    console.print(f"[green]{report.name} is valid[/]: {report.objective}, {report.direction} {report.metric}")
-    events = ", ".join(f"{count} {part}" for part, count in report.events.items())
-    key_values(console, {"events": events, "searched": f"{len(report.searched)} hyperparameters"})
-    table = Table(box=None, pad_edge=False)
-    for heading in ("hyperparameter", "range", "when", "meaning"):
-        table.add_column(heading, overflow="fold")
-    for parameter in report.searched:
-        table.add_row(parameter["name"], parameter["range"], parameter["when"], parameter["help"])
-    console.print(table, highlight=False)
-    costs = Table(title="predicted on one core of this machine", title_justify="left", box=None, pad_edge=False)
-    for heading in ("family", "parameters", "s/epoch", "worst s/epoch", "s/trial", "memory MB"):
-        costs.add_column(heading, justify="right")
-    for cost in report.costs:
-        costs.add_row(
-            cost.family,
-            str(cost.parameters),
-            f"{cost.epoch_s:.1f}",
-            f"{cost.worst_epoch_s:.1f}",
-            f"{cost.trial_s:.0f}",
-            f"{cost.memory_mb:.0f}",
-        )
-    console.print(costs, highlight=False)

@@ -21,18 +21,23 @@ def _set(name: str, storage: str | None, state: "StudyState", what: str) -> int:
 
 @reported
 def pause(name: Name, storage: Storage = None) -> int:
-    """Claim no more trials; running ones go on. Agents wait."""
+    """Claim no more trials, on any host. Running ones go on; agents end when theirs have ended."""
     from storage.tables import StudyState
 
-    return _set(name, storage, StudyState.PAUSED, "paused; running trials go on, `studyhall resume` claims again")
+    return _set(
+        name,
+        storage,
+        StudyState.PAUSED,
+        "paused; running trials go on to their end. `studyhall resume` and launch go on",
+    )
 
 
 @reported
 def resume(name: Name, storage: Storage = None) -> int:
-    """Let a paused or stopped study go on; agents that wait do so at once, else launch it."""
+    """Let a paused or stopped study go on: `studyhall worker NAME`, or launch, starts agents again."""
     from storage.tables import StudyState
 
-    return _set(name, storage, StudyState.RUNNING, "running; agents that wait go on, else launch it again")
+    return _set(name, storage, StudyState.RUNNING, "may run; start agents with `studyhall worker` or launch it again")
 
 
 @reported

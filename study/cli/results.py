@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from study.cli._common import AsJson, Name, Storage, err, out, print_json, reported, storage_url
+from study.cli._common import AsJson, Name, Storage, err, out, print_json, reported
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder.")]
 Data = Annotated[Path | None, typer.Option("--data", help="HDF5 file; by default the study's own.")]
@@ -17,7 +17,9 @@ def export(
     to: Annotated[Path, typer.Option("--to", help="Folder to write.")],
     top: Annotated[int, typer.Option("--top", min=1, help="So many of the best, in folders of their own.")] = 1,
     trial: Annotated[int | None, typer.Option("--trial", min=0, help="This trial instead of the best.")] = None,
-    test_all: Annotated[bool, typer.Option("--test-all", help="Open the test events for all, not only the first.")] = False,
+    test_all: Annotated[
+        bool, typer.Option("--test-all", help="Open the test events for all, not only the first.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing folder.")] = False,
     storage: Storage = None,
     as_json: AsJson = False,

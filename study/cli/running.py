@@ -42,13 +42,13 @@ Devices = Annotated[str | None, typer.Option("--devices", help="auto, cpu, or cu
 def check(study_file: StudyFile, sets: Sets = None, as_json: AsJson = False) -> int:
     """Validate a study file, look at its data, and dry-run each family: predicted time and memory."""
     from study.checking import check_study
-    from study.cli._tables import check_table
+    from study.cli._reports import check_report
 
     report = check_study(study_file, sets or [])
     if as_json:
         print_json(report.to_json())
     else:
-        check_table(out, report)
+        check_report(out, report)
     return 0
 
 

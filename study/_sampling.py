@@ -1,0 +1,48 @@
+"""All parameters of a trial, proposed by Optuna's own code and held back until they are complete."""
+
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.storages import BaseStorage
+
+from storage._optuna import forget_cached_trials
+from study.space import Space
+
+Parameters = dict[str, tuple[float, BaseDistribution]]
+"""Internal value and distribution by name, as Optuna's storage takes them."""
+
+
+class _HoldsParameters:
+    """A storage that keeps a trial's new parameters to itself and passes everything else on."""
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self._storage = storage
+        self.parameters: Parameters = {}
+
+    def set_trial_param(self, trial_id: int, name: str, value: float, distribution: BaseDistribution) -> None:
+        known = self.parameters.get(name)
+        if known is not None:
+            check_distribution_compatibility(known[1], distribution)
+        self.parameters[name] = (value, distribution)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+
+def sample(study: optuna.Study, space: Space, trial_id: int) -> tuple[dict[str, Any], Parameters]:
+    """Propose what the trial does not have yet, exactly as ``Trial.suggest_*`` would.
+
+    Args:
+        study: With the sampler to use.
+        space: What is searched.
+        trial_id: A running trial; enqueued values and those that it has already win.
+
+    Returns:
+        All sampled values by name, and those that are new and must be written.
+    """
+    forget_cached_trials(study)
+    trial = optuna.Trial(study, trial_id)
+    held = _HoldsParameters(trial.storage)
+    trial.storage = held  # type: ignore[assignment]  # it answers to the same calls
+    return space.sample(trial), held.parameters
