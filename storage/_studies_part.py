@@ -23,6 +23,15 @@ class StudiesPart(BaseStorage):
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def patience_s(self) -> float:
+        """How long a call is tried while the database is away or a lock is taken."""
+        return self._database.patience_s
+
+    @patience_s.setter
+    def patience_s(self, seconds: float) -> None:
+        self._database.patience_s = seconds
+
     def _reading(self, work: Callable[[Connection], T]) -> T:
         return _read(self._database, work)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from storage import _optuna, _trial_rows
 from storage.clock import utc_now
@@ -206,6 +206,30 @@ def hand_back(database: Database, claim: Claim) -> None:
     with database.write() as connection:
         if not _already(connection, claim, AttemptState.INTERRUPTED, "interrupted"):
             _fence(connection, claim, state=AttemptState.INTERRUPTED, ended_at=utc_now(), failure="interrupted")
+
+
+@retried
+def try_again(database: Database, claim: Claim, failure: str, message: str | None, limit: int) -> bool:
+    """Let a failed trial be taken up again, from its first epoch, unless it has failed so too often; whether it is.
+
+    Args:
+        failure: The class of the failure.
+        message: Its traceback or reason.
+        limit: How often a trial may be tried again after such a failure.
+
+    Raises:
+        LeaseLost: Somebody else has taken over the trial.
+    """
+    with database.write() as connection:
+        if _already(connection, claim, AttemptState.INTERRUPTED, failure):
+            return True
+        before = (ATTEMPTS.c.trial_id == claim.trial_id) & (ATTEMPTS.c.failure == failure)
+        times = connection.scalar(select(func.count()).select_from(ATTEMPTS).where(before)) or 0
+        if times >= limit:
+            return False
+        ended = {"state": AttemptState.INTERRUPTED, "ended_at": utc_now(), "failure": failure}
+        _fence(connection, claim, message=_storable(message), **ended)
+    return True
 
 
 def _already(connection: Connection, claim: Claim, state: AttemptState, failure: str | None) -> bool:

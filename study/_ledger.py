@@ -71,8 +71,11 @@ class Ledger:
         return Order.PRUNE if self._pruning.stops(claim, result.epoch, value) else Order.CONTINUE
 
     def end(self, claim: Claim, ending: Ending) -> None:
-        """Record how a trial ended."""
+        """Record how a trial ended, or that it is tried again."""
         try:
+            if self._tried_again(claim, ending):
+                remove_attempt(self.weights(claim))
+                return
             attempts.finish(self._database, claim, ending)
         except LeaseLost as lost:
             logger.warning("%s; its result is dropped here", lost)
@@ -85,6 +88,16 @@ class Ledger:
             keep_best_weights(self._database, self.stored, self._plan)
             self._note_goal(ending)
         self._note_mistake(ending)
+
+    def _tried_again(self, claim: Claim, ending: Ending) -> bool:
+        limits = {"oom": self.stored.config.retry.oom, "error": self.stored.config.retry.error}
+        limit = limits.get(ending.failure or "", 0)
+        if limit == 0 or ending.failure is None:
+            return False
+        again = attempts.try_again(self._database, claim, ending.failure, ending.message, limit)
+        if again:
+            logger.warning("trial %d failed (%s) and is tried again: %s", claim.number, ending.failure, ending.message)
+        return again
 
     def hand_back(self, claim: Claim) -> None:
         """Let anyone take the trial up again."""

@@ -63,6 +63,7 @@ class Agent:
         self._storage = open_storage(url)
         self._database = Database(url)
         stored = load_stored(self._database, name)
+        self._storage.patience_s = self._database.patience_s = stored.config.lease.patience
         plan = build_plan(stored.config, stored.folder)
         study = optuna.load_study(study_name=name, storage=self._storage, pruner=make_pruner(stored.config))
         self._ledger = Ledger(self._database, stored, plan, study)

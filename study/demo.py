@@ -90,6 +90,7 @@ def _compare(console: Console, exported: Exported, baseline: Baseline) -> int:
         f"(95 % interval {low:.4f} to {high:.4f});\n   a logistic regression on "
         f"({', '.join(baseline.features)}) has {baseline.accuracy:.4f}.",
         highlight=False,
+        soft_wrap=True,
     )
     if low > baseline.accuracy:
         console.print("   The network is better, beyond chance.")

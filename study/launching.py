@@ -98,7 +98,7 @@ def launch(
     try:
         stored = load_stored(database, plan.config.name)
         summary = summarise(database, stored)
-        log = stored.files / "logs" / f"agent-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+        log = stored.artifacts / "logs" / f"agent-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
         follow(summary)
         if summary.done:
             return Launched(End.DONE, created, summary, log)

@@ -23,7 +23,7 @@ class StoredStudy:
 
     Attributes:
         folder: What relative paths of the configuration refer to.
-        files: Folder for weights and logs.
+        files: Folder for weights.
     """
 
     record: StudyRecord
@@ -31,6 +31,12 @@ class StoredStudy:
     facts: Facts
     folder: Path
     files: Path
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder for logs: ``artifacts.dir``, else that of the weights."""
+        folder = self.config.artifacts.dir
+        return self.files if folder is None else self.folder / Path(folder).expanduser() / self.name
 
     @property
     def study_id(self) -> int:

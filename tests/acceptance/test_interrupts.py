@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from storage.claims import Refusal
 
 PLAN = {
-    "space": ODD | {"odd.pause": 0.1},
+    "space": ODD | {"odd.pause": 0.06},
     "training": {"epochs": 4},
     "search": {"pruner": "none"},
     "budget": {"trials": 2},

@@ -56,7 +56,7 @@ def trained_alone(lab: Lab, name: str, trial: TrialRow) -> dict[int, float]:
 def test_a_study_is_a_function_of_its_seed_and_a_trial_of_its_parameters_and_number(lab: Lab) -> None:
     space = CNN | {"cnn.width": {"int": [4, 8]}, "model": {"choice": ["cnn", "mlp"]}}
     for name in ("a", "b"):
-        lab.create(name, space=space, budget={"trials": 7})
+        lab.create(name, space=space, budget={"trials": 5})
         lab.work(name, workers=1)
 
     trials = lab.trials("a")
@@ -104,21 +104,32 @@ def test_each_failure_of_a_users_file_has_its_class_and_the_others_go_on(
     assert "and its second line" in str(trials[0].message)
 
 
-def test_after_five_equal_errors_in_a_row_the_study_pauses_and_goes_on_when_asked(lab: Lab) -> None:
-    moods = ["error"] * 4 + ["calm"] + ["error"] * 5 + ["calm"]
-    plan = {"space": ODD | {"odd.mood": {"choice": ["calm", "error"]}}, "budget": {"trials": 11}}
-    lab.create(queue=[{"odd.mood": mood} for mood in moods], search={"pruner": "none"}, **plan)
+def test_a_trial_that_fails_is_tried_again_as_often_as_the_study_allows(lab: Lab) -> None:
+    queue = [{"odd.mood": "error"}, {"odd.mood": "memory"}, {"odd.mood": "calm"}]
+    space = ODD | {"odd.mood": {"choice": ["error", "memory", "calm"]}}
+    lab.create(queue=queue, space=space, budget={"trials": 3}, retry={"error": 2, "oom": 1}, search={"pruner": "none"})
 
-    first = lab.work(workers=1)
+    ended = lab.work(workers=1)
+
+    assert ended is Refusal.DONE
+    ends = [(trial.state.name, trial.failure, trial.attempts) for trial in lab.trials()]
+    assert ends == [("FAIL", "error", 3), ("PRUNED", "oom", 2), ("COMPLETE", None, 1)]
+
+
+def test_after_five_equal_errors_in_a_row_the_study_pauses(lab: Lab) -> None:
+    moods = ["error"] * 4 + ["calm"] + ["error"] * 5
+    space = ODD | {"odd.mood": {"choice": ["calm", "error"]}}
+    queue = [{"odd.mood": mood} for mood in moods]
+    lab.create(queue=queue, space=space, budget={"trials": 11}, search={"pruner": "none"})
+
+    ended = lab.work(workers=1)
+
     paused = lab.record()
-    lab.create(search={"pruner": "none"}, **plan)
-    second = lab.work(workers=1)
-
-    assert (first, second) == (Refusal.PAUSED, Refusal.DONE)
+    assert ended is Refusal.PAUSED
     assert paused.state is StudyState.PAUSED
     assert paused.state_reason == "5 trials in a row failed with: ValueError: the user's own mistake"
     ends = [trial.state.name for trial in lab.trials()]
-    assert ends == ["FAIL"] * 4 + ["COMPLETE"] + ["FAIL"] * 5 + ["COMPLETE"]
+    assert ends == ["FAIL"] * 4 + ["COMPLETE"] + ["FAIL"] * 5
 
 
 @contextlib.contextmanager

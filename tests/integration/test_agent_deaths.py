@@ -111,24 +111,6 @@ def test_when_the_forkserver_is_killed_the_trials_are_handed_back_and_resume(lab
     ]
 
 
-def test_a_signal_hands_the_trial_back_and_it_resumes_with_the_same_parameters_and_curve(lab: Lab) -> None:
-    lab.create(budget={"trials": 1}, retry={"lost": 0}, **PLAN)
-    teller = meanwhile(lambda: begun(lab) and os.kill(os.getpid(), signal.SIGTERM))
-
-    first = lab.work(workers=1)
-    teller.join()
-    (waiting,) = lab.trials()
-    second = lab.work(workers=1)
-
-    (ended,) = lab.trials()
-    assert (first, second) == (None, Refusal.DONE)
-    assert (waiting.state, waiting.attempt_state, waiting.failure) == (TrialState.RUNNING, "interrupted", "interrupted")
-    assert waiting.values
-    assert (ended.number, ended.attempts, ended.parameters) == (0, 2, waiting.parameters)
-    assert {epoch: ended.values[epoch] for epoch in waiting.values} == waiting.values
-    assert len(ended.values) == 4
-
-
 def test_a_signal_ends_a_worker_that_never_reaches_a_batch_boundary(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.agent.HAND_BACK_S", 1.0)
     lab.create(budget={"trials": 1}, space=ODD | {"odd.mood": "loop"})
