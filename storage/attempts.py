@@ -34,6 +34,7 @@ class Claim:
     Attributes:
         attempt: 1 for a new trial, one more each time it is taken up again.
         token: The fence of this attempt.
+        checkpoint: Where the state of an earlier attempt lies, or None to begin at the first epoch.
     """
 
     study_id: int
@@ -41,6 +42,7 @@ class Claim:
     number: int
     attempt: int
     token: str
+    checkpoint: str | None = None
 
 
 @retried
@@ -93,6 +95,17 @@ _FOREIGN_END = "another Optuna program ended the trial"
 
 def _ended_by_another(claim: Claim) -> LeaseLost:
     return LeaseLost(f"trial {claim.number}, attempt {claim.attempt}: {_FOREIGN_END}; what it wrote stays")
+
+
+@retried
+def checkpoint(database: Database, claim: Claim, place: str) -> None:
+    """Name the file that the next attempt goes on from; files cannot be fenced, so only named ones are ever read.
+
+    Raises:
+        LeaseLost: Somebody else has taken over the trial.
+    """
+    with database.write() as connection:
+        _fence(connection, claim, checkpoint=place)
 
 
 @dataclass(frozen=True)
@@ -197,15 +210,20 @@ def _storable(message: str | None) -> str | None:
 
 
 @retried
-def hand_back(database: Database, claim: Claim) -> None:
+def hand_back(database: Database, claim: Claim, place: str | None = None) -> None:
     """Give the trial up unfinished, for anyone to take up again; costs no retry.
+
+    Args:
+        place: Its checkpoint, which the next attempt goes on from; None leaves the one named before.
 
     Raises:
         LeaseLost: Somebody else has taken over the trial.
     """
     with database.write() as connection:
         if not _already(connection, claim, AttemptState.INTERRUPTED, "interrupted"):
-            _fence(connection, claim, state=AttemptState.INTERRUPTED, ended_at=utc_now(), failure="interrupted")
+            named = {} if place is None else {"checkpoint": place}
+            ended = {"state": AttemptState.INTERRUPTED, "ended_at": utc_now(), "failure": "interrupted"}
+            _fence(connection, claim, **ended, **named)
 
 
 @retried

@@ -29,6 +29,7 @@ class _Taken:
     trial_id: int
     number: int
     attempt: int
+    checkpoint: str | None = None
 
 
 def claim(
@@ -56,7 +57,7 @@ def _claim(
         study = _lock(connection, study_id)
         taken = _own(connection, token)
         if taken is not None:
-            return Claim(study_id, taken.trial_id, taken.number, taken.attempt, token)
+            return Claim(study_id, taken.trial_id, taken.number, taken.attempt, token, taken.checkpoint)
         found = _next_trial(connection, study_id, study, lost_retries)
         if isinstance(found, Refusal):
             return found
@@ -75,7 +76,7 @@ def _claim(
                 epoch=0,
             )
         )
-    return Claim(study_id, taken.trial_id, taken.number, taken.attempt, token)
+    return Claim(study_id, taken.trial_id, taken.number, taken.attempt, token, taken.checkpoint)
 
 
 @retried
@@ -108,7 +109,9 @@ def _own(connection: Connection, token: str) -> _Taken | None:
         .join(ATTEMPTS, ATTEMPTS.c.trial_id == trials.c.trial_id)
         .where(ATTEMPTS.c.token == token)
     ).one_or_none()
-    return None if row is None else _Taken(row.trial_id, row.number, row.attempt)
+    if row is None:
+        return None
+    return _Taken(row.trial_id, row.number, row.attempt, _checkpoint(connection, row.trial_id))
 
 
 def _next_trial(connection: Connection, study_id: int, study: Any, lost_retries: int) -> _Taken | Refusal:
@@ -180,7 +183,24 @@ def _unfinished(connection: Connection, study_id: int) -> _Taken | None:
         .order_by(trials.c.number)
         .limit(1)
     ).one_or_none()
-    return None if row is None else _Taken(row.trial_id, row.number, row.attempt + 1)
+    if row is None:
+        return None
+    return _Taken(row.trial_id, row.number, row.attempt + 1, _checkpoint(connection, row.trial_id))
+
+
+def _checkpoint(connection: Connection, trial_id: int) -> str | None:
+    """The newest that an attempt has named; one that failed by itself leaves none, as it would fail there again."""
+    rows = connection.execute(
+        select(ATTEMPTS.c.checkpoint, ATTEMPTS.c.failure)
+        .where(ATTEMPTS.c.trial_id == trial_id)
+        .order_by(ATTEMPTS.c.attempt.desc())
+    )
+    for place, failure in rows:
+        if failure not in (None, "interrupted", "lost"):
+            return None
+        if place is not None:
+            return str(place)
+    return None
 
 
 def _enqueued(connection: Connection, study_id: int) -> _Taken | None:

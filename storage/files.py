@@ -26,7 +26,9 @@ def write_file(place: str, content: bytes) -> None:
         OSError: It cannot be written.
     """
     if is_remote(place):
-        _filesystem(place).pipe_file(place, content)
+        filesystem = _filesystem(place)
+        filesystem.makedirs(place.rpartition("/")[0], exist_ok=True)
+        filesystem.pipe_file(place, content)
         return
     path = Path(place)
     path.parent.mkdir(parents=True, exist_ok=True)

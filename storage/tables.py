@@ -105,6 +105,7 @@ ATTEMPTS = Table(
     Column("expires_at", TIMESTAMP, nullable=False),
     Column("ended_at", TIMESTAMP),
     Column("epoch", Integer, nullable=False, default=0),  # last one reported
+    Column("checkpoint", Text),  # where the training's state lies; an attempt after it goes on from there
     Column("weights", Text),  # where the best weights lie
     UniqueConstraint("trial_id", "attempt", name="uq_studyhall_attempts_trial"),
     Index("ix_studyhall_attempts_open", "study_id", "state"),

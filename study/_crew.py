@@ -8,7 +8,7 @@ from objectives._fit_settings import EpochResult
 from storage.attempts import Claim
 from study._child import Worker
 from study._ledger import Ledger
-from study._messages import Begun, Done, Failed, HandedBack, Order, Ready
+from study._messages import Begun, Checkpointed, Done, Failed, HandedBack, Order, Ready
 from study._outcomes import crashed, ending_of, timed_out
 from study._pool import Pool
 
@@ -68,6 +68,8 @@ class Crew:
             self._pool.greet(worker, message)
         elif isinstance(message, Begun):
             worker.begun = True
+        elif worker.claim is not None and isinstance(message, Checkpointed):
+            self._ledger.checkpoint(worker.claim, message.place)
         elif worker.claim is not None and isinstance(message, EpochResult):
             order = Order.HAND_BACK if worker.handing_back else self._ledger.epoch(worker.claim, message)
             worker.handing_back = order is Order.HAND_BACK
@@ -80,7 +82,7 @@ class Crew:
 
     def _ended(self, worker: Worker, claim: Claim, message: object) -> None:
         if isinstance(message, HandedBack):
-            self._ledger.hand_back(claim)
+            self._ledger.hand_back(claim, message.checkpoint)
         elif isinstance(message, Done | Failed):
             ending = ending_of(message, worker.device, weights=self._ledger.weights(claim))
             self._ledger.end(claim, ending)

@@ -127,7 +127,10 @@ class Forkserver:
 
     def _check(self, seconds: float) -> None:
         if not self.alive:
-            raise WorkersUnusable("the process that loads the events was killed; memory may have run out")
+            raise WorkersUnusable(
+                "the process that loads the events ended before they were loaded; memory may have run out, or a "
+                "family's or task's file ended it"
+            )
         if seconds > BEGIN_TIMEOUT_S and not self._begun.exists():
             raise WorkersUnusable("Python's forkserver could not import study._preload; is Studyhall installed?")
 

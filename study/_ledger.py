@@ -1,7 +1,6 @@
 """What an agent writes to the database about the trials in its hands."""
 
 import logging
-from pathlib import Path
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -9,7 +8,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives._fit_settings import EpochResult
-from storage import attempts, studies
+from storage import attempts, files, studies
 from storage.attempts import Claim, Ending
 from storage.database import Database
 from storage.errors import LeaseLost, StudyhallError
@@ -17,7 +16,7 @@ from storage.tables import StudyState
 from study._failures import failed
 from study._messages import Order, TrialJob
 from study._outcomes import ending_of, log_outcome, reason_of
-from study.files import keep_best_weights, remove_attempt, weights_path
+from study.files import WEIGHTS, attempt_folder, keep_best_weights, remove_all_but, remove_others
 from study.plan import Plan
 from study.proposals import propose
 from study.pruning import make_pruning
@@ -58,7 +57,7 @@ class Ledger:
         except Exception as error:
             self.end(claim, ending_of(failed(error), device, weights=self.weights(claim)))
             return None
-        return TrialJob(claim.number, sampled, str(self.weights(claim)))
+        return TrialJob(claim.number, sampled, attempt_folder(self.stored, claim), claim.checkpoint)
 
     def epoch(self, claim: Claim, result: EpochResult) -> Order:
         """Record an epoch; what the worker shall do next."""
@@ -74,16 +73,15 @@ class Ledger:
         """Record how a trial ended, or that it is tried again."""
         try:
             if self._tried_again(claim, ending):
-                remove_attempt(self.weights(claim))
+                self._remove(claim)
                 return
             attempts.finish(self._database, claim, ending)
         except LeaseLost as lost:
             logger.warning("%s; its result is dropped here", lost)
-            remove_attempt(self.weights(claim))
+            self._remove(claim)
             return
         log_outcome(claim, ending, self._plan.metric)
-        if ending.weights is None:
-            remove_attempt(self.weights(claim))
+        remove_all_but(self.stored, claim, ending.weights)
         if ending.state is TrialState.COMPLETE:
             keep_best_weights(self._database, self.stored, self._plan)
             self._note_goal(ending)
@@ -99,13 +97,23 @@ class Ledger:
             logger.warning("trial %d failed (%s) and is tried again: %s", claim.number, ending.failure, ending.message)
         return again
 
-    def hand_back(self, claim: Claim) -> None:
-        """Let anyone take the trial up again."""
+    def checkpoint(self, claim: Claim, place: str) -> None:
+        """Name the trial's newest checkpoint, and remove its former ones."""
         try:
-            attempts.hand_back(self._database, claim)
+            attempts.checkpoint(self._database, claim, place)
+        except LeaseLost as lost:
+            logger.warning("%s", lost)  # its next epoch ends it
+            return
+        remove_others(place)
+
+    def hand_back(self, claim: Claim, checkpoint: str | None = None) -> None:
+        """Let anyone take the trial up again, from its checkpoint if it has one."""
+        try:
+            attempts.hand_back(self._database, claim, checkpoint)
             logger.info("trial %d handed back", claim.number)
         except LeaseLost as lost:
             logger.warning("%s", lost)
+            self._remove(claim)
 
     def renew(self, claims: list[Claim]) -> tuple[StudyState, set[str]]:
         """Renew leases and read the study anew; its state, and the tokens of the trials that are still ours."""
@@ -115,9 +123,12 @@ class Ledger:
         self.stored = load_stored(self._database, self.stored.name)
         return state, held
 
-    def weights(self, claim: Claim) -> Path:
+    def weights(self, claim: Claim) -> str:
         """Where the attempt's best weights go."""
-        return weights_path(self.stored, claim)
+        return files.join(attempt_folder(self.stored, claim), WEIGHTS)
+
+    def _remove(self, claim: Claim) -> None:
+        files.remove(attempt_folder(self.stored, claim))
 
     def _note_goal(self, ending: Ending) -> None:
         for metric, target in (self.stored.config.budget.until or {}).items():

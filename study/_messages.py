@@ -26,12 +26,14 @@ class TrialJob:
 
     Attributes:
         sampled: The sampled hyperparameters by name.
-        weights: File that the best weights go to.
+        folder: The attempt's own, for its weights and checkpoints.
+        resume: A checkpoint to go on from, or None.
     """
 
     number: int
     sampled: Mapping[str, Any]
-    weights: str
+    folder: str
+    resume: str | None
 
 
 @dataclass(frozen=True)
@@ -79,5 +81,18 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Checkpointed:
+    """The training's state is in a file, which the next attempt may go on from."""
+
+    place: str
+
+
+@dataclass(frozen=True)
 class HandedBack:
-    """The trial was dropped as ordered."""
+    """The trial was dropped as ordered.
+
+    Attributes:
+        checkpoint: The file of its state, or None if there is none.
+    """
+
+    checkpoint: str | None

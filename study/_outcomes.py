@@ -2,7 +2,6 @@
 
 import logging
 import signal
-from pathlib import Path
 
 from optuna.trial import TrialState
 
@@ -16,14 +15,14 @@ PRUNED_FAILURES = ("oom", "nan")
 """Told as PRUNED: samplers learn from such trials and ignore failed ones."""
 
 
-def ending_of(message: Done | Failed, device: str, *, weights: Path) -> Ending:
+def ending_of(message: Done | Failed, device: str, *, weights: str) -> Ending:
     """How the trial ends in the database, by a worker's last word on it."""
     if isinstance(message, Done):
         return Ending(
             TrialState.PRUNED if message.pruned else TrialState.COMPLETE,
             values=(message.value,),
             attributes={**message.attributes, **_where(device)},
-            weights=None if message.pruned else str(weights),
+            weights=None if message.pruned else weights,
         )
     return _failure(message.failure, message.reason, message.details, device)
 

@@ -87,19 +87,18 @@ class TrialRun:
         self._trainer: Trainer | None = None
 
     def epochs(
-        self, data: TrialData, *, should_stop: Callable[[], bool], resume: bytes | None = None
+        self, data: TrialData, *, should_stop: Callable[[], bool], resume: Mapping[str, Any] | None = None
     ) -> Generator[EpochResult, None, None]:
         """Train; one result per epoch.
 
         Args:
             data: The events.
             should_stop: Asked at every batch.
-            resume: A checkpoint of an earlier attempt, to go on with the same bits from where it was written.
+            resume: The state of an earlier attempt, to go on with the same bits from where it was written.
 
         Raises:
             NonFiniteLoss: The loss is no number any more.
             Interrupted: `should_stop` said so; a checkpoint may be made then.
-            ValueError: The checkpoint is of another training.
         """
         learning = self._plan.space.learning(self._sampled)
         self._trainer = Trainer(
@@ -112,9 +111,13 @@ class TrialRun:
             normalizer(learning.normalize, self._facts.statistics),
         )
         if resume is not None:
-            state = torch.load(io.BytesIO(resume), map_location=self._device, weights_only=True)
-            self._trainer.load_state_dict(state)
+            self._trainer.load_state_dict(dict(resume))
         yield from fit(self._trainer, should_stop=should_stop)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a step has been trained."""
+        return self._trainer is not None and self._trainer.epoch + self._trainer.step > 0
 
     @property
     def trainer(self) -> Trainer:
@@ -133,6 +136,18 @@ class TrialRun:
         buffer = io.BytesIO()
         torch.save(self.trainer.state_dict(), buffer)
         return buffer.getvalue()
+
+    def state_of(self, checkpoint: bytes) -> dict[str, Any]:
+        """What `checkpoint` has written, to resume from.
+
+        Raises:
+            Exception: Whatever torch says of bytes that are no checkpoint.
+            ValueError: It is of another trial.
+        """
+        state: dict[str, Any] = torch.load(io.BytesIO(checkpoint), map_location=self._device, weights_only=True)
+        if state.get("seed") != self.seed:
+            raise ValueError("it is of another trial")
+        return state
 
     def weights(self) -> bytes:
         """The best epoch's weights, in safetensors format."""

@@ -7,12 +7,14 @@ from typing import Any
 
 from objectives._errors import Interrupted
 from objectives._fit_settings import EpochResult
-from storage.files import write_file
+from storage.files import join, write_file
 from study import _preload
+from study._checkpoints import Checkpoints
 from study._failures import failed
 from study._lifeline import end_with_parent, end_with_peer
-from study._messages import Begun, Done, Failed, HandedBack, Order, Ready, TrialJob
+from study._messages import Begun, Checkpointed, Done, Failed, HandedBack, Order, Ready, TrialJob
 from study._training import TrialRun
+from study.files import WEIGHTS
 
 
 class _Agent:
@@ -83,10 +85,12 @@ def _use(device: str, threads: int) -> str | None:
 def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> Done | Failed | HandedBack:
     """Train one trial; how it ended."""
     answer: Done | Failed | HandedBack
+    run = TrialRun(warm.plan, warm.facts, job.number, job.sampled, device)
+    checkpoints = Checkpoints(run, job.folder)
     try:
-        answer = _train(agent, warm, job, device)
+        answer = _train(agent, warm, job, run, checkpoints)
     except Interrupted:
-        answer = HandedBack()
+        answer = HandedBack(checkpoints.last_one())
     except (Exception, SystemExit) as error:
         answer = failed(error)
     if isinstance(answer, Failed) and answer.failure == "oom":
@@ -94,9 +98,10 @@ def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> 
     return answer
 
 
-def _train(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> Done | Failed | HandedBack:
-    run = TrialRun(warm.plan, warm.facts, job.number, job.sampled, device)
-    epochs = run.epochs(warm.data, should_stop=agent.wants_trial_back)
+def _train(
+    agent: _Agent, warm: _preload.Warm, job: TrialJob, run: TrialRun, checkpoints: Checkpoints
+) -> Done | Failed | HandedBack:
+    epochs = run.epochs(warm.data, should_stop=agent.wants_trial_back, resume=checkpoints.read(job.resume))
     order = Order.CONTINUE
     for epoch in epochs:
         order = agent.ask(epoch)
@@ -104,12 +109,15 @@ def _train(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> Do
             raise Interrupted("the agent wants the trial back")
         if order is Order.PRUNE:
             break
+        place = checkpoints.write_if_due()
+        if place is not None:
+            agent.send(Checkpointed(place))
     epochs.close()
     if run.value != run.value:
         reason = f"{warm.plan.metric} is not a number for the validation events, in any epoch"
         return Failed("nan", reason, reason)
     if order is not Order.PRUNE:
-        _save(run, job.weights)
+        _save(run, join(job.folder, WEIGHTS))
     return Done(run.value, order is Order.PRUNE, run.attributes())
 
 

@@ -1,13 +1,11 @@
 """Where a trial's files lie, and which of them are kept."""
 
 import logging
-import shutil
-from pathlib import Path
 
 from optuna.trial import TrialState
 from sqlalchemy import select, update
 
-from storage import _optuna
+from storage import _optuna, files
 from storage.attempts import Claim
 from storage.database import Database
 from storage.tables import ATTEMPTS
@@ -17,9 +15,40 @@ from study.stored import StoredStudy
 logger = logging.getLogger(__name__)
 
 
-def weights_path(stored: StoredStudy, claim: Claim) -> Path:
-    """The file of an attempt's best weights; no two attempts share one, since files cannot be fenced."""
-    return stored.files / f"trial-{claim.number}" / f"attempt-{claim.attempt}-{claim.token}" / "best.safetensors"
+WEIGHTS = "best.safetensors"
+
+
+def attempt_folder(stored: StoredStudy, claim: Claim) -> str:
+    """The folder of an attempt's files; no two attempts share one, since files cannot be fenced."""
+    return files.join(stored.files, f"trial-{claim.number}", f"attempt-{claim.attempt}-{claim.token}")
+
+
+def remove_all_but(stored: StoredStudy, claim: Claim, weights: str | None) -> None:
+    """Remove what the attempts at an ended trial have left, except its weights; a failure is only logged."""
+    trial = files.join(stored.files, f"trial-{claim.number}")
+    own = attempt_folder(stored, claim)
+    if weights is None:
+        _quietly(trial)
+        return
+    for name in files.list_folder(trial):
+        if files.join(trial, name) != own:
+            _quietly(files.join(trial, name))
+    remove_others(weights)
+
+
+def remove_others(place: str) -> None:
+    """Remove what else lies in a file's folder; a failure is only logged."""
+    folder, _, kept = place.rpartition("/")
+    for name in files.list_folder(folder):
+        if name != kept:
+            _quietly(files.join(folder, name))
+
+
+def _quietly(place: str) -> None:
+    try:
+        files.remove(place)
+    except Exception as error:  # a file system of any kind; `gc` finds it again
+        logger.debug("%s is not removed: %s", place, error)
 
 
 def keep_best_weights(database: Database, stored: StoredStudy, plan: Plan) -> None:
@@ -42,25 +71,11 @@ def keep_best_weights(database: Database, stored: StoredStudy, plan: Plan) -> No
         for token, _ in surplus:
             connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.token == token).values(weights=None))
     for _, weights in surplus:
-        remove_weights(Path(weights), stored.files)
+        folder = weights.rpartition("/")[0]
+        _quietly(folder)
+        _drop_empty(folder.rpartition("/")[0])
 
 
-def remove_weights(weights: Path, root: Path) -> None:
-    """Remove a file of weights and the folders that this leaves empty, up to `root`; a failure is only logged."""
-    try:
-        _remove(weights, root)
-    except OSError as error:  # another host's folder, or another agent was first
-        logger.debug("%s is not removed: %s", weights, error)
-
-
-def remove_attempt(weights: Path) -> None:
-    """Remove whatever an attempt has left that came to nothing; its folder is its own."""
-    shutil.rmtree(weights.parent, ignore_errors=True)
-
-
-def _remove(weights: Path, root: Path) -> None:
-    weights.unlink(missing_ok=True)
-    for folder in weights.parents:
-        if folder == root or not folder.is_relative_to(root) or any(folder.iterdir()):
-            return
-        folder.rmdir()
+def _drop_empty(folder: str) -> None:
+    if not files.list_folder(folder):
+        _quietly(folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import delete, func, select
 
-from storage import _study_rows, files, studies
+from storage import _optuna, _study_rows, files, studies
 from storage.backup import copy_study
 from storage.clock import utc_now
 from storage.database import Database
@@ -55,8 +55,7 @@ def study_size(database: Database, name: str) -> Size:
     with database.read() as connection:
         attempts = select(func.count(func.distinct(ATTEMPTS.c.trial_id))).where(ATTEMPTS.c.study_id == stored.study_id)
         trials = connection.scalar(attempts) or 0
-    found = Path(str(stored.files))
-    return Size(trials, sum(len(names) for _, _, names in os.walk(found)))
+    return Size(trials, sum(len(names) for _, _, names in os.walk(stored.files)))
 
 
 def delete_study(database: Database, name: str) -> None:
@@ -80,7 +79,7 @@ def delete_study(database: Database, name: str) -> None:
         if connection.scalar(running):
             raise ConfigError(f"study {name!r} has trials running; `studyhall stop {name}` first")
         _study_rows.remove(connection, stored.study_id)
-    files.remove(str(stored.files))
+    files.remove(stored.files)
 
 
 def collect_garbage(database: Database, *, dry_run: bool) -> Garbage:
@@ -107,10 +106,12 @@ def _unneeded(database: Database, stored: StoredStudy) -> list[str]:
     """Attempts' folders to which no attempt that is running, waits or is kept refers."""
     with database.read() as connection:
         rows = connection.execute(
-            select(ATTEMPTS.c.token, ATTEMPTS.c.weights, ATTEMPTS.c.state).where(ATTEMPTS.c.study_id == stored.study_id)
+            select(ATTEMPTS.c.token, ATTEMPTS.c.weights, _optuna.TRIALS.c.state)
+            .join(_optuna.TRIALS, _optuna.TRIALS.c.trial_id == ATTEMPTS.c.trial_id)
+            .where(ATTEMPTS.c.study_id == stored.study_id)
         ).all()
-    needed = {row.token for row in rows if row.weights or row.state != AttemptState.FINISHED}
-    root = str(stored.files)
+    needed = {row.token for row in rows if row.weights or not row.state.is_finished()}
+    root = stored.files
     found = []
     for trial in files.list_folder(root):
         if trial.startswith("trial-"):

@@ -10,6 +10,7 @@ from storage import studies
 from storage.agents import user_and_host
 from storage.database import Database
 from storage.errors import ConfigError
+from storage.files import is_remote, join
 from storage.studies import Budget, Change, StudyRecord
 from storage.tables import StudyState
 from study.config import CHANGEABLE, StudyConfig, flatten
@@ -23,20 +24,22 @@ class StoredStudy:
 
     Attributes:
         folder: What relative paths of the configuration refer to.
-        files: Folder for weights.
+        files: Folder, or fsspec URL, for weights and checkpoints.
     """
 
     record: StudyRecord
     config: StudyConfig
     facts: Facts
     folder: Path
-    files: Path
+    files: str
 
     @property
     def artifacts(self) -> Path:
         """Folder for logs: ``artifacts.dir``, else that of the weights."""
         folder = self.config.artifacts.dir
-        return self.files if folder is None else self.folder / Path(folder).expanduser() / self.name
+        if folder is not None:
+            return self.folder / Path(folder).expanduser() / self.name
+        return Path.cwd() / "studyhall-files" / self.name if is_remote(self.files) else Path(self.files)
 
     @property
     def study_id(self) -> int:
@@ -61,8 +64,8 @@ def load_stored(database: Database, name: str) -> StoredStudy:
 def decoded(record: StudyRecord) -> StoredStudy:
     """A record with its parts decoded."""
     config = validated(record.config, default_name=record.name, source=f"the configuration of study {record.name!r}")
-    folder, files = Path(record.facts["folder"]), Path(record.facts["files"])
-    return StoredStudy(record, config, Facts.from_json(record.facts), folder, files)
+    facts = Facts.from_json(record.facts)
+    return StoredStudy(record, config, facts, Path(record.facts["folder"]), record.facts["files"])
 
 
 def create_or_update(url: str, plan: Plan) -> bool:
@@ -85,7 +88,7 @@ def create_or_update(url: str, plan: Plan) -> bool:
             return False
         facts = gather_facts(plan, dataset)
         _check_workable(plan, facts)
-        where = {"folder": str(plan.folder), "files": str(files_folder(database, plan))}
+        where = {"folder": str(plan.folder), "files": files_folder(database, plan)}
         created = studies.create_study(
             url,
             config.name,
@@ -102,8 +105,15 @@ def create_or_update(url: str, plan: Plan) -> bool:
         database.close()
 
 
-def files_folder(database: Database, plan: Plan) -> Path:
-    """Where a study's weights and logs go: beside the SQLite file unless the study file says otherwise."""
+def files_folder(database: Database, plan: Plan) -> str:
+    """Where a study's weights and checkpoints go: beside the SQLite file unless the study file says otherwise."""
+    given = plan.config.checkpoint.dir
+    if given is not None and is_remote(given):
+        return join(given, plan.config.name)
+    return str(_local_folder(database, plan))
+
+
+def _local_folder(database: Database, plan: Plan) -> Path:
     if plan.config.checkpoint.dir is not None:
         return (plan.folder / Path(plan.config.checkpoint.dir).expanduser() / plan.config.name).absolute()
     if database.url.get_backend_name() == "sqlite":

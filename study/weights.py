@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from storage import files
 from storage.errors import DataError
 from storage.history import TrialRow
 from study._training import TrialRun, load_trial_data
@@ -27,12 +28,16 @@ def trial_weights(stored: StoredStudy, plan: Plan, row: TrialRow) -> Iterator[Pa
     Raises:
         DataError: Training again gave another value, so this is not the machine, data or version it was trained on.
     """
-    if row.weights is not None and Path(row.weights).is_file():
+    kept = row.weights is not None and files.exists(row.weights)
+    if row.weights is not None and kept and not files.is_remote(row.weights):
         yield Path(row.weights)
         return
     with tempfile.TemporaryDirectory(prefix="studyhall-") as folder:
         path = Path(folder) / "best.safetensors"
-        _train_again(stored, plan, row, path)
+        if row.weights is not None and kept:
+            path.write_bytes(files.read_file(row.weights))
+        else:
+            _train_again(stored, plan, row, path)
         yield path
 
 
