@@ -87,10 +87,7 @@ def _fiducial_cuts(positions: npt.NDArray[Any], fiducial: Mapping[str, Any]) -> 
 
 
 def _labels(file: EventFile) -> npt.NDArray[Any]:
-    """The column of classes: the target if it holds whole numbers, else the layout's labels."""
-    target = file.column(file.layout.target)
-    if target.ndim == 1 and target.dtype.kind in "iub":
-        return target
+    """The column of classes; a classification's layout names its target as labels."""
     return _columns(file, file.layout.labels, 1)[:, 0]
 
 

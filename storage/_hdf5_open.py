@@ -57,7 +57,8 @@ def _explanation(path: Path, error: OSError) -> str:
 
 
 def _missing(path: Path) -> str:
-    beside = sorted(p.name for p in path.parent.iterdir() if p.is_file()) if path.parent.is_dir() else []
+    files = path.parent.iterdir() if path.parent.is_dir() else []
+    beside = sorted(p.name for p in files if p.suffix in (".h5", ".hdf5", ".hdf", path.suffix) and p.is_file())
     nearest = get_close_matches(path.name, beside, n=1)
     hint = f"; did you mean {path.parent / nearest[0]}?" if nearest else ""
     where = "" if path.parent.is_dir() else f" (nor does the folder {path.parent})"

@@ -4,6 +4,7 @@ StudyhallError
 ├── DataError          (also a ValueError) the data cannot be used
 ├── ConfigError        (also a ValueError) the study file or a change to it cannot be accepted
 ├── DatabaseError      the database cannot be reached or used
+│   ├── AddressError   its URL cannot be used
 │   └── SchemaError    it belongs to another version
 ├── StudyMissing       there is no study or trial of that name
 └── LeaseLost          another agent has taken over the trial
@@ -24,6 +25,10 @@ class ConfigError(StudyhallError, ValueError):
 
 class DatabaseError(StudyhallError):
     """The database cannot be reached or used."""
+
+
+class AddressError(DatabaseError):
+    """The URL of a database cannot be used: says what is accepted."""
 
 
 class SchemaError(DatabaseError):

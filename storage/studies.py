@@ -191,9 +191,13 @@ def change_config(
     changes: Sequence[Change],
     budget: Budget,
     *,
+    goal_reached: str | None,
     changed_by: str,
 ) -> None:
     """Store a changed configuration and who changed what; the study runs on if the budget has room again.
+
+    Args:
+        goal_reached: Why no more trials are needed by the new configuration, or None.
 
     Raises:
         StudyMissing: It has been deleted.
@@ -202,7 +206,7 @@ def change_config(
         "config": json.dumps(config),
         "trial_budget": budget.trials,
         "device_seconds_budget": budget.device_seconds,
-        "goal_reached": None,
+        "goal_reached": goal_reached,
     }
     who = {"study_id": study_id, "changed_by": changed_by[:255]}
     with database.write() as connection:

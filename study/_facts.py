@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from objectives._class_weights import class_weights
 from objectives._data import Dataset, check_finite, load_source
 from objectives._statistics import statistics
 from objectives._task import Task
-from storage.errors import DataError
+from storage.errors import ConfigError, DataError
 from study._plan import Plan
 from study._plan_data import about_target
 
@@ -32,6 +33,7 @@ class Facts:
         statistics: Of the training events, for normalisation.
         target: The task's summary of the targets.
         events: Number of events by part of the split.
+        code: SHA-256 of the user's own files of families and tasks, by file name.
     """
 
     fingerprint: Mapping[str, Any]
@@ -40,6 +42,7 @@ class Facts:
     statistics: Mapping[str, Any]
     target: Mapping[str, Any]
     events: Mapping[str, int]
+    code: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types."""
@@ -80,15 +83,40 @@ def gather_facts(plan: Plan, dataset: Dataset) -> Facts:
         statistics=statistics(source, dataset.axes),
         target=target,
         events={"training": len(split.training), "validation": len(split.validation), "test": len(split.test)},
+        code=code_of(plan),
     )
 
 
-def check_fingerprint(plan: Plan, facts: Facts, dataset: Dataset) -> None:
-    """Refuse a file that is not the one the study was created with.
+def code_of(plan: Plan) -> dict[str, str]:
+    """SHA-256 of the user's own files of families and tasks, by file name."""
+    specs = [*plan.space.families, plan.config.objective.name]
+    paths = [plan.folder / spec.rpartition(":")[0] for spec in specs if ".py:" in spec]
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def check_code(plan: Plan, facts: Facts) -> None:
+    """Refuse a user's own file that is not the one the study was created with: its trials would not be comparable.
 
     Raises:
-        DataError: It differs; the message says in what.
+        ConfigError: It differs; the message names it.
     """
+    found = code_of(plan)
+    changed = [name for name in {**facts.code, **found} if facts.code.get(name) != found.get(name)]
+    if changed:
+        raise ConfigError(
+            f"{', '.join(changed)} has changed since study {plan.config.name!r} was created; bring the old file back, "
+            "or start a study of another name: studyhall launch … --set study.name=OTHER"
+        )
+
+
+def check_fingerprint(plan: Plan, facts: Facts, dataset: Dataset) -> None:
+    """Refuse data, or a user's own code, that are not those the study was created with.
+
+    Raises:
+        DataError: The data differ; the message says in what.
+        ConfigError: The code differs.
+    """
+    check_code(plan, facts)
     differing = [key for key, value in facts.fingerprint.items() if dataset.fingerprint.get(key) != value]
     if differing:
         raise DataError(

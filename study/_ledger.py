@@ -1,6 +1,7 @@
 """What an agent writes to the database about the trials in its hands."""
 
 import logging
+from dataclasses import replace
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -17,6 +18,7 @@ from study._failures import failed
 from study._messages import Order, TrialJob
 from study._outcomes import ending_of, log_outcome, reason_of
 from study.files import WEIGHTS, attempt_folder, keep_best_weights, remove_all_but, remove_others
+from study.goals import goal_reached
 from study.plan import Plan
 from study.proposals import propose
 from study.pruning import make_pruning
@@ -131,13 +133,11 @@ class Ledger:
         files.remove(attempt_folder(self.stored, claim))
 
     def _note_goal(self, ending: Ending) -> None:
-        for metric, target in (self.stored.config.budget.until or {}).items():
-            value = (ending.attributes or {}).get(metric)
-            maximize = self._plan.kind.metrics[metric] == "maximize"
-            if value is not None and (value >= target if maximize else value <= target):
-                with self._database.write() as connection:
-                    reason = f"{metric} {value:.4g} reached {target:g}"
-                    studies.set_goal_reached(connection, self.stored.study_id, reason)
+        plan = replace(self._plan, config=self.stored.config)  # the goal may have been changed meanwhile
+        reason = goal_reached(plan, [ending.attributes or {}])
+        if reason is not None:
+            with self._database.write() as connection:
+                studies.set_goal_reached(connection, self.stored.study_id, reason)
 
     def _note_mistake(self, ending: Ending) -> None:
         if ending.failure not in MISTAKES:

@@ -41,7 +41,10 @@ def open_data(plan: Plan) -> Dataset:
 
 def layout_of(plan: Plan) -> Layout:
     """The names of the file's datasets."""
-    return Layout(**plan.config.data.model_dump(include=set(Layout.__dataclass_fields__)))
+    names = plan.config.data.model_dump(include=set(Layout.__dataclass_fields__))
+    # The classes that a selection cuts on are a classification's own.
+    labels = names["target"] if plan.kind.classification else names["labels"]
+    return Layout(**names | {"labels": labels})
 
 
 def selection_of(plan: Plan, classes: tuple[int, ...] | None) -> Selection:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,9 +104,7 @@ def write_folder(to: Path, files: Mapping[str, str | Path], *, replace: bool) ->
     Raises:
         FileExistsError: The folder exists and may not be replaced, or is no export.
     """
-    if to.exists() and not (replace and _replaceable(to)):
-        raise FileExistsError(f"{to} exists; give another folder, or --force to replace an export")
-    to.absolute().parent.mkdir(parents=True, exist_ok=True)
+    check_folder(to, replace=replace)
     beside = to.absolute().with_name(f".{to.name}-{uuid.uuid4().hex[:8]}")
     try:
         for name, content in files.items():
@@ -120,6 +119,23 @@ def write_folder(to: Path, files: Mapping[str, str | Path], *, replace: bool) ->
         os.replace(beside, to)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_folder(to: Path, *, replace: bool) -> None:
+    """Make sure that an export can be written, its parent folder created.
+
+    Raises:
+        FileExistsError: The folder exists and may not be replaced, or is no export.
+        ConfigError: It cannot be created there.
+    """
+    if to.exists() and not (replace and _replaceable(to)):
+        raise FileExistsError(f"{to} exists; give another folder, or --force to replace an export")
+    try:
+        to.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=to.absolute().parent):
+            return
+    except OSError as error:
+        raise ConfigError(f"{to} cannot be created: {error.strerror}; give another folder") from None
 
 
 def _replaceable(folder: Path) -> bool:

@@ -49,6 +49,12 @@ def retry_failed(database: Database, name: str) -> list[int]:
         config = stored.config.model_copy(update={"budget": budget})
         change = Change("budget.trials", trials, trials + len(failed))
         studies.change_config(
-            database, stored.study_id, config.to_json(), [change], budget_of(config), changed_by=user_and_host()
+            database,
+            stored.study_id,
+            config.to_json(),
+            [change],
+            budget_of(config),
+            goal_reached=None,  # the retried trials shall run
+            changed_by=user_and_host(),
         )
     return [row.number for row in failed]

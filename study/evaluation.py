@@ -10,21 +10,19 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from objectives._evaluation import predict
 from objectives._events import Events
 from objectives._source import FileSource
 from objectives._split import selected
 from objectives._statistics import normalizer
-from storage.errors import DataError
+from storage.errors import ConfigError, DataError
 from storage.hdf5 import EventFile
 from study.bundle import Bundle, Metrics, load_bundle
-from study.openings import events_metrics, part_metrics
+from study.openings import AGREE, events_metrics, part_metrics
 from study.plan import layout_of, make_task, selection_of
 from study.weights import one_thread
-
-AGREE = 1e-6
-"""Largest difference from the record: other processors round differently, the same one not at all."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,11 @@ def _agree(bundle: Bundle, part: str, name: str, recorded: float | None, compute
 
 def _file_metrics(bundle: Bundle, path: Path) -> dict[str, float | None]:
     file = _open(bundle, path)
+    if file.fingerprint() == dict(bundle.facts.fingerprint):
+        raise ConfigError(
+            f"--data {path} is the study's own file: it holds events that the network was trained on, and test events; "
+            "leave --data out to compute the recorded metrics again"
+        )
     target = bundle.plan.config.data.target
     targets = file.column(target)
     classes = bundle.plan.kind.classes(bundle.plan.options, targets, file.class_names)
@@ -104,6 +107,8 @@ def predict_file(folder: Path, data: Path, to: Path, *, overwrite: bool) -> int:
     """
     if to.exists() and not overwrite:
         raise FileExistsError(f"{to} exists; --force overwrites it")
+    if not to.absolute().parent.is_dir():
+        raise ConfigError(f"--out {to}: the folder {to.absolute().parent} does not exist; create it first")
     bundle = load_bundle(folder)
     file = _open(bundle, data)
     task = make_task(bundle.plan, bundle.facts)
@@ -111,7 +116,10 @@ def predict_file(folder: Path, data: Path, to: Path, *, overwrite: bool) -> int:
     source = FileSource(file, np.arange(file.count))
     with one_thread():
         model = bundle.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as torch lacks it
-        predictions = predict(model, task, source, file.layout.axes, normalize, torch.device("cpu"))
+        precision = bundle.plan.config.training.precision
+        cpu = torch.device("cpu")
+        predictions = predict(model, task, source, file.layout.axes, normalize, cpu, precision=precision)
+    _check_predictions(data, predictions)
     beside = to.absolute().with_name(f".{to.name}-{uuid.uuid4().hex[:8]}")
     try:
         with h5py.File(beside, "w") as handle:
@@ -123,6 +131,15 @@ def predict_file(folder: Path, data: Path, to: Path, *, overwrite: bool) -> int:
     finally:
         beside.unlink(missing_ok=True)
     return file.count
+
+
+def _check_predictions(data: Path, predictions: NDArray[np.float64]) -> None:
+    bad = ~np.isfinite(predictions).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"{data}: the predictions for {bad.sum()} events are not finite, first for event {np.argmax(bad)}; "
+            "its values hold NaN, infinity or numbers far from those trained on; `studyhall inspect --all` finds such"
+        )
 
 
 def _open(bundle: Bundle, path: Path) -> EventFile:

@@ -17,9 +17,9 @@ from storage.history import TrialRow, read_trials
 from storage.openings import list_openings
 from study import bundle
 from study._plugin_files import portable
-from study.bundle import Metrics, write_folder
+from study.bundle import Metrics, check_folder, write_folder
 from study.card import model_card
-from study.openings import open_test
+from study.openings import checked_validation, open_test
 from study.plan import Plan, build_plan
 from study.stored import StoredStudy, load_stored
 from study.summary import leaders
@@ -51,7 +51,7 @@ def export_trials(
     test_all: bool = False,
     replace: bool = False,
 ) -> list[Exported]:
-    """Export the best trials, the first into `to`, further ones into ``to/2``, ``to/3``, …
+    """Export the best trial into `to`; several into folders of their own in it, named by rank and trial.
 
     The test events are opened for the first one (for all with `test_all`): its metrics on them are computed once
     and recorded in the database; a later export shows the record.
@@ -64,15 +64,17 @@ def export_trials(
     stored = load_stored(database, name)
     plan = build_plan(stored.config, stored.folder)
     chosen = _chosen(read_trials(database, stored.study_id), plan, name, top, trial)
+    folders = [to] if len(chosen) == 1 else [to / f"{i + 1}-trial-{row.number}" for i, row in enumerate(chosen)]
+    for folder in folders:  # before the test events are opened for good
+        check_folder(folder, replace=replace)
     done = []
-    for rank, row in enumerate(chosen):
-        folder = to if len(chosen) == 1 else to / f"{rank + 1}-trial-{row.number}"
+    for rank, (row, folder) in enumerate(zip(chosen, folders, strict=True)):
         done.append(_export(database, stored, plan, row, folder, test=rank == 0 or test_all, replace=replace))
     return done
 
 
 def _chosen(rows: Sequence[TrialRow], plan: Plan, name: str, top: int, trial: int | None) -> list[TrialRow]:
-    best = leaders(rows, plan)
+    best = leaders(rows, plan.direction)
     if trial is None:
         if not best:
             raise StudyMissing(f"study {name!r} has no complete trial to export")
@@ -90,12 +92,13 @@ def _export(
     database: Database, stored: StoredStudy, plan: Plan, row: TrialRow, to: Path, *, test: bool, replace: bool
 ) -> Exported:
     with trial_weights(stored, plan, row) as weights:
+        validation = checked_validation(stored, plan, row, weights)
         if test and stored.facts.events["test"] > 0:
             open_test(database, stored, plan, row, weights)
         openings = {opening.number: opening for opening in list_openings(database, stored.study_id)}
         opened = openings.get(row.number)
         metrics: Metrics = {
-            "validation": {name: row.attributes.get(name) for name in ("loss", *plan.kind.metrics)},
+            "validation": validation,
             "test": dict(opened.metrics) if opened else None,
         }
         config, plugins = portable(plan, row.parameters)

@@ -1,19 +1,25 @@
 """A study as the database keeps it: create it, load it, change what may change."""
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import TrialState
+
+from objectives._task import Direction
 from storage import studies
 from storage.agents import user_and_host
 from storage.database import Database
 from storage.errors import ConfigError
 from storage.files import is_remote, join
+from storage.history import read_trials
 from storage.studies import Budget, Change, StudyRecord
 from storage.tables import StudyState
 from study.config import CHANGEABLE, StudyConfig, flatten
+from study.goals import goal_reached
 from study.loading import validated
 from study.plan import Facts, Plan, check_fingerprint, gather_facts, open_data
 
@@ -32,6 +38,8 @@ class StoredStudy:
     facts: Facts
     folder: Path
     files: str
+    metric: str
+    direction: Direction
 
     @property
     def artifacts(self) -> Path:
@@ -65,7 +73,8 @@ def decoded(record: StudyRecord) -> StoredStudy:
     """A record with its parts decoded."""
     config = validated(record.config, default_name=record.name, source=f"the configuration of study {record.name!r}")
     facts = Facts.from_json(record.facts)
-    return StoredStudy(record, config, facts, Path(record.facts["folder"]), record.facts["files"])
+    folder, files = Path(record.facts["folder"]), record.facts["files"]
+    return StoredStudy(record, config, facts, folder, files, record.facts["metric"], record.facts["direction"])
 
 
 def create_or_update(url: str, plan: Plan) -> bool:
@@ -88,7 +97,12 @@ def create_or_update(url: str, plan: Plan) -> bool:
             return False
         facts = gather_facts(plan, dataset)
         _check_workable(plan, facts)
-        where = {"folder": str(plan.folder), "files": files_folder(database, plan)}
+        where = {
+            "folder": str(plan.folder),
+            "files": files_folder(database, plan),
+            "metric": plan.metric,
+            "direction": plan.direction,
+        }
         created = studies.create_study(
             url,
             config.name,
@@ -106,20 +120,19 @@ def create_or_update(url: str, plan: Plan) -> bool:
 
 
 def files_folder(database: Database, plan: Plan) -> str:
-    """Where a study's weights and checkpoints go: beside the SQLite file unless the study file says otherwise."""
-    given = plan.config.checkpoint.dir
+    """Where a study's weights and checkpoints go: beside the SQLite file unless the study file says otherwise.
+
+    Elsewhere studies of several databases may meet, so the name alone would not do.
+    """
+    given, name = plan.config.checkpoint.dir, f"{plan.config.name}-{uuid.uuid4().hex[:8]}"
     if given is not None and is_remote(given):
-        return join(given, plan.config.name)
-    return str(_local_folder(database, plan))
-
-
-def _local_folder(database: Database, plan: Plan) -> Path:
-    if plan.config.checkpoint.dir is not None:
-        return (plan.folder / Path(plan.config.checkpoint.dir).expanduser() / plan.config.name).absolute()
+        return join(given, name)
+    if given is not None:
+        return str((plan.folder / Path(given).expanduser() / name).absolute())
     if database.url.get_backend_name() == "sqlite":
         file = Path(str(database.url.database))
-        return file.with_name(f"{file.stem}-files") / plan.config.name
-    return Path.cwd() / "studyhall-files" / plan.config.name
+        return str(file.with_name(f"{file.stem}-files") / plan.config.name)
+    return str(Path.cwd() / "studyhall-files" / name)
 
 
 def budget_of(config: StudyConfig) -> Budget:
@@ -151,12 +164,14 @@ def _update(database: Database, stored: StoredStudy, plan: Plan) -> None:
             + f"\nOnly {', '.join(CHANGEABLE)} may change. To search with the new one, start a study of another name: "
             f"studyhall launch … --set study.name={stored.name}-2"
         )
+    rows = [row for row in read_trials(database, stored.study_id) if row.ours and row.state is TrialState.COMPLETE]
     studies.change_config(
         database,
         stored.study_id,
         plan.config.to_json(),
         changes,
         budget_of(plan.config),
+        goal_reached=goal_reached(plan, [row.attributes for row in rows]),
         changed_by=user_and_host(),
     )
 

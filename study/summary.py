@@ -9,13 +9,13 @@ from typing import Any
 
 from optuna.trial import TrialState
 
+from objectives._task import Direction
 from storage.agents import WorkerRow, list_workers
 from storage.claims import reap
 from storage.database import Database
 from storage.history import TrialRow, read_trials
 from storage.openings import list_openings
 from storage.tables import AttemptState
-from study.plan import Plan, build_plan
 from study.stored import StoredStudy
 
 
@@ -105,7 +105,6 @@ def summarise(database: Database, stored: StoredStudy, *, notice_lost: bool = Tr
     """
     if notice_lost:
         reap(database, stored.study_id, stored.config.retry.lost)
-    plan = build_plan(stored.config, stored.folder)
     trials = read_trials(database, stored.study_id)
     ours = [trial for trial in trials if trial.ours]
     workers = list_workers(database, stored.study_id)
@@ -116,13 +115,13 @@ def summarise(database: Database, stored: StoredStudy, *, notice_lost: bool = Tr
         name=stored.name,
         state=_state(stored, running, [t for t in waiting if t.state is TrialState.RUNNING], device_seconds),
         reason=stored.record.state_reason or stored.record.goal_reached,
-        metric=plan.metric,
-        direction=plan.direction,
+        metric=stored.metric,
+        direction=stored.direction,
         budget=stored.record.budget.trials,
         started=stored.record.started,
         counts=dict(Counter(trial.state.name for trial in ours)),
         others=len(trials) - len(ours),
-        best=next(iter(leaders(ours, plan)), None),
+        best=next(iter(leaders(ours, stored.direction)), None),
         running=[_running(trial, workers) for trial in running],
         waiting=sum(trial.state is TrialState.RUNNING for trial in waiting),
         failures=dict(Counter(trial.failure for trial in ours if trial.failure and trial.state.is_finished())),
@@ -133,10 +132,10 @@ def summarise(database: Database, stored: StoredStudy, *, notice_lost: bool = Tr
     )
 
 
-def leaders(trials: Sequence[TrialRow], plan: Plan) -> list[TrialRow]:
+def leaders(trials: Sequence[TrialRow], direction: Direction) -> list[TrialRow]:
     """Complete trials of ours, best first; of equals the earlier."""
     complete = [t for t in trials if t.ours and t.state is TrialState.COMPLETE and t.value is not None]
-    sign = -1 if plan.direction == "maximize" else 1
+    sign = -1 if direction == "maximize" else 1
     return sorted(complete, key=lambda trial: (math.isnan(trial.value or 0), sign * (trial.value or 0), trial.number))
 
 

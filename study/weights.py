@@ -42,8 +42,14 @@ def trial_weights(stored: StoredStudy, plan: Plan, row: TrialRow) -> Iterator[Pa
 
 
 def _train_again(stored: StoredStudy, plan: Plan, row: TrialRow, path: Path) -> None:
+    device = str(row.attributes.get("device", "cpu"))
+    if device != "cpu" and not torch.cuda.is_available():
+        raise DataError(
+            f"the weights of trial {row.number} were not kept, and it was trained on {device}, which this machine "
+            "lacks; export it on a machine with a GPU, or raise checkpoint.keep in the next study"
+        )
     logger.warning("the weights of trial %d were not kept: training it again", row.number)
-    run = TrialRun(plan, stored.facts, row.number, row.parameters, "cpu")
+    run = TrialRun(plan, stored.facts, row.number, row.parameters, device)
     data = load_trial_data(plan, stored.facts)
     with one_thread():
         for epoch in run.epochs(data, should_stop=lambda: False):

@@ -52,13 +52,13 @@ def reported(command: Callable[P, int | None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        from storage.errors import DatabaseError, StudyhallError
+        from storage.errors import AddressError, DatabaseError, StudyhallError
 
         try:
             code = command(*args, **kwargs) or 0
         except DatabaseError as error:
             complain(str(error))
-            code = EXIT_FAILED
+            code = EXIT_BAD_INPUT if isinstance(error, AddressError) else EXIT_FAILED
         except KeyboardInterrupt:  # before or after a command takes the signal itself
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             complain("interrupted")

@@ -25,9 +25,12 @@ def export(
     as_json: AsJson = False,
 ) -> int:
     """Write the best configuration as files that rebuild it: weights, configuration, metrics, model card."""
+    from storage.errors import ConfigError
     from study.cli.looking import existing
     from study.export import export_trials
 
+    if trial is not None and top > 1:
+        raise ConfigError("give --trial or --top, not both")
     database = existing(storage)
     done = export_trials(database, name, to, top=top, trial=trial, test_all=test_all, replace=force)
     if as_json:

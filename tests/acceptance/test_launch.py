@@ -1,6 +1,8 @@
+import contextlib
 import json
 from collections.abc import Callable
 
+import psutil
 import pytest
 from lab import ODD, Lab, finished
 from sqlalchemy import select
@@ -84,7 +86,9 @@ def test_two_workers_at_once_share_one_budget_and_a_password_stays_private(make_
     both = [lab.start("worker", "q", "--workers", "2") for _ in range(2)]
     commands = set()
     while any(process.poll() is None for process in both):
-        commands |= {" ".join(process.cmdline()) for process in lab.processes()}
+        for process in lab.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end meanwhile
+                commands.add(" ".join(process.cmdline()))
     ends = [finished(process) for process in both]
 
     assert [status for status, _ in ends] == [0, 0], ends

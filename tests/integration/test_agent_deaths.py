@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import threading
@@ -129,7 +130,9 @@ def test_a_signal_ends_an_agent_that_still_loads_its_events(lab: Lab, number: si
     lab.create()
 
     def loading() -> bool:
-        return any("_preload" in " ".join(child.cmdline()) for child in psutil.Process().children())
+        with contextlib.suppress(psutil.NoSuchProcess):  # another child may end meanwhile
+            return any("_preload" in " ".join(child.cmdline()) for child in psutil.Process().children())
+        return False
 
     teller = meanwhile(lambda: until(loading) and os.kill(os.getpid(), number))
 

@@ -205,7 +205,13 @@ def test_a_change_is_recorded_with_time_and_user(url: str, database: Database) -
     change = Change("budget.trials", 10, {"note": "é" * 100_000})
 
     studies.change_config(
-        database, record.study_id, {"new": 1}, [change], Budget(20, None), changed_by="user@" + "host" * 100
+        database,
+        record.study_id,
+        {"new": 1},
+        [change],
+        Budget(20, None),
+        goal_reached=None,
+        changed_by="user@" + "host" * 100,
     )
 
     changed = studies.load_study(database, "study")
@@ -221,4 +227,4 @@ def test_a_change_is_recorded_with_time_and_user(url: str, database: Database) -
 
 def test_a_change_to_a_deleted_study_is_refused(url: str, database: Database) -> None:
     with pytest.raises(StudyMissing, match="has been deleted"):
-        studies.change_config(database, 4711, {}, [], Budget(1, None), changed_by="me@here")
+        studies.change_config(database, 4711, {}, [], Budget(1, None), goal_reached=None, changed_by="me@here")

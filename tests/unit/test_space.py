@@ -277,10 +277,6 @@ def test_all_mistakes_of_the_space_are_listed() -> None:
     assert [line.split()[0] for line in lines[1:]] == ["space.lr", "space.momentum", "unknown"]
 
 
-def test_constants_that_do_not_go_together_are_refused() -> None:
-    assert "nesterov" in mistake("model: cnn\noptimizer: sgd\nnesterov: true\nmomentum: 0.0")
-
-
 def test_every_declared_default_and_end_of_range_is_accepted_as_a_constant() -> None:
     for name, family in families().items():
         for parameter in build_space({}, {name: family}).searched:
