@@ -56,7 +56,7 @@ class ServerFolder:
         """
         if not self.path.exists():
             # Root's server runs under another account, which must be able to pass.
-            self.path.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, parents=True)
+            self.path.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         names = {entry.name for entry in self.path.iterdir()}
         if self.exists():
             return

@@ -73,9 +73,9 @@ def test_events_that_cannot_be_loaded_are_one_clear_error(
 
 
 def test_a_users_file_that_starts_a_thread_when_imported_is_refused_and_the_reason_given(lab: Lab) -> None:
-    lab.create(space={"model": "odd_family.py:FAMILY"})
     users = lab.folder / "odd_family.py"
     users.write_text(THREAD + users.read_text())
+    lab.create(space={"model": "odd_family.py:FAMILY"})
 
     with Pool(["cpu"], job_of(lab), threads=1) as pool, pytest.raises(WorkersUnusable, match="must start no thread"):
         pool.start(never)

@@ -292,7 +292,7 @@ def test_a_larger_budget_lets_the_study_go_on(url: str, database: Database) -> N
     attempts.finish(database, took(database, study_id), COMPLETE)
     assert take(database, study_id) is Refusal.DONE
 
-    studies.change_config(database, study_id, {}, [], studies.Budget(2, None), changed_by="me@here")
+    studies.change_config(database, study_id, {}, [], studies.Budget(2, None), goal_reached=None, changed_by="me@here")
 
     assert took(database, study_id).number == 1
 

@@ -263,7 +263,13 @@ def test_a_full_disk_is_an_error_that_says_so_and_loses_nothing(sqlite_url: str,
 
     with pytest.raises(DatabaseError, match="database or disk is full; check that the file"):
         studies.change_config(
-            database, study_id, {"space": "x" * 100_000}, [], studies.Budget(1, None), changed_by="me@here"
+            database,
+            study_id,
+            {"space": "x" * 100_000},
+            [],
+            studies.Budget(1, None),
+            goal_reached=None,
+            changed_by="me@here",
         )
     assert studies.load_study(database, "study").budget.trials == 10
 

@@ -38,7 +38,8 @@ def busy_study(url: str, database: Database, name: str = "study") -> int:
     took(database, study_id)
     openings.record_opening(database, study_id, claimed.trial_id, {"accuracy": 0.5}, opened_by="me@here")
     change = studies.Change("budget.trials", 10, 20)
-    studies.change_config(database, study_id, {}, [change], studies.Budget(20, None), changed_by="me@here")
+    budget = studies.Budget(20, None)
+    studies.change_config(database, study_id, {}, [change], budget, goal_reached=None, changed_by="me@here")
     return study_id
 
 
