@@ -36,7 +36,7 @@ class DenseNetHyperparameters:
 
     layout: str = choice("free", (*_LAYOUTS, "free"), help="a textbook depth, or free", searched=False)
     blocks: int = integer(
-        3, 2, 4, help="dense blocks; the map is halved between them", when=_FREE, limits=Integer(1, 8)
+        3, 2, 3, help="dense blocks; the map is halved between them", when=_FREE, limits=Integer(1, 8)
     )
     layers: int = integer(3, 2, 4, help="layers per dense block", when=_FREE, limits=Integer(1, 64))
     growth: int = integer(
