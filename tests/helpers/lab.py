@@ -65,6 +65,8 @@ class Lab:
     def study(self, name: str = "q", **sections: Any) -> Path:
         """Write a study file; sections replace those of `QUICK`, mappings are merged."""
         tree: dict[str, Any] = {"space": CNN, **QUICK}
+        if not self.url.startswith("sqlite"):  # else they would lie where the tests are run
+            tree["checkpoint"] = {"dir": str(self.folder / "files")}
         for key, value in sections.items():
             merge = isinstance(value, Mapping) and key != "space" and key in tree
             tree[key] = {**tree[key], **value} if merge else value
