@@ -1,4 +1,4 @@
-"""Create the tables: Optuna's, ours, and what keeps ours in step with deletions by stock Optuna."""
+"""Create the tables, Optuna's and ours, and bring ours up to date."""
 
 import random
 import time
@@ -10,73 +10,74 @@ from sqlalchemy.exc import DBAPIError
 from storage import tables
 from storage._optuna import check_schema, create_tables, keep_microseconds
 from storage.database import Database
+from storage.migrations import revisions
 
 CREATE_ATTEMPTS = 20
-
-TRIGGERS = {
-    "studyhall_study_deleted": """
-        CREATE TRIGGER IF NOT EXISTS studyhall_study_deleted AFTER DELETE ON studies BEGIN
-            DELETE FROM studyhall_test_openings WHERE study_id = OLD.study_id;
-            DELETE FROM studyhall_changes WHERE study_id = OLD.study_id;
-            DELETE FROM studyhall_attempts WHERE study_id = OLD.study_id;
-            DELETE FROM studyhall_workers
-                WHERE agent_id IN (SELECT agent_id FROM studyhall_agents WHERE study_id = OLD.study_id);
-            DELETE FROM studyhall_agents WHERE study_id = OLD.study_id;
-            DELETE FROM studyhall_studies WHERE study_id = OLD.study_id;
-        END""",
-    "studyhall_trial_deleted": """
-        CREATE TRIGGER IF NOT EXISTS studyhall_trial_deleted AFTER DELETE ON trials BEGIN
-            DELETE FROM studyhall_test_openings WHERE trial_id = OLD.trial_id;
-            DELETE FROM studyhall_attempts WHERE trial_id = OLD.trial_id;
-        END""",
-}
-"""On SQLite alone: stock Optuna switches no foreign keys on, and SQLite gives a deleted study's id to the next one."""
+TRIGGERS = {"studyhall_study_deleted", "studyhall_trial_deleted"}
+"""On SQLite alone, where they do the work of foreign keys."""
 
 
 def ensure_tables(database: Database) -> None:
-    """Create what is missing of Optuna's tables and ours; safe to call from several processes at once.
+    """Create what is missing of Optuna's tables and ours, and upgrade ours; safe in several processes at once.
+
+    An upgrade that was killed midway is finished by the next call.
 
     Raises:
         DatabaseError: The database cannot be reached or written.
-        SchemaError: It belongs to another version of Optuna.
+        SchemaError: It belongs to another version of Optuna, or to a later one of Studyhall.
     """
     with database.read() as connection:
         check_schema(connection)
-        if _complete(connection):
+        if _up_to_date(connection):
             return
-    for _ in range(CREATE_ATTEMPTS - 1):
+    for attempt in range(1, CREATE_ATTEMPTS + 1):
         try:
             return _create(database)
         except (DBAPIError, StorageInternalError) as error:
-            if not _created_meanwhile(error):
-                break
+            if attempt == CREATE_ATTEMPTS or not _created_meanwhile(error):
+                cause = error if isinstance(error, DBAPIError) else error.__cause__
+                if not isinstance(cause, DBAPIError):
+                    raise
+                raise database.explanation(cause) from error
             time.sleep(random.uniform(0.05, 0.3))  # seconds
-    try:
-        _create(database)
-    except DBAPIError as error:
-        raise database.explanation(error) from error
-    except StorageInternalError as error:
-        if isinstance(error.__cause__, DBAPIError):
-            raise database.explanation(error.__cause__) from error
-        raise
+
+
+def upgrade_tables(database: Database) -> None:
+    """Bring our tables up to date where there are any; a database without them stays as it is.
+
+    Raises:
+        DatabaseError: The database cannot be reached or written.
+        SchemaError: It belongs to another version of Optuna, or to a later one of Studyhall.
+    """
+    with database.read() as connection:
+        ours = inspect(connection).has_table(tables.STUDIES.name)
+    if ours:
+        ensure_tables(database)
+
+
+def _up_to_date(connection: Connection) -> bool:
+    return revisions.revision(connection) == revisions.REVISIONS[-1] and _complete(connection)
 
 
 def _complete(connection: Connection) -> bool:
     wanted, found = set(tables.metadata.tables), set(inspect(connection).get_table_names())
     if connection.dialect.name == "sqlite":
         names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars()
-        wanted, found = wanted | set(TRIGGERS), found | set(names)
+        wanted, found = wanted | TRIGGERS, found | set(names)
     return wanted <= found
 
 
 def _create(database: Database) -> None:
     create_tables(database.url)
     with database._writing.begin() as connection:
+        revisions.lock(connection)
         keep_microseconds(connection)
-        tables.metadata.create_all(connection)
-        if connection.dialect.name == "sqlite":
-            for trigger in TRIGGERS.values():
-                connection.exec_driver_sql(trigger)
+        if _up_to_date(connection):
+            return
+        revisions.upgrade(connection)
+        if not _complete(connection):
+            revisions.forget(connection)
+            revisions.upgrade(connection)
 
 
 def _created_meanwhile(error: Exception) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert, select
 
 from storage import _optuna, tables
-from storage._schema import ensure_tables
+from storage._schema import ensure_tables, upgrade_tables
 from storage.database import Database
 from storage.errors import ConfigError, StudyMissing
 
@@ -21,7 +21,7 @@ def copy_study(source: Database, target: Database, name: str, *, as_name: str | 
     copy: the next agent takes them up when their lease has ended.
 
     Args:
-        source: Has the study.
+        source: Has the study; its tables are brought up to date.
         target: Its tables are created where they are missing.
         name: The study's name.
         as_name: Its name in the target; None means the same.
@@ -31,6 +31,7 @@ def copy_study(source: Database, target: Database, name: str, *, as_name: str | 
         ConfigError: The target has a study of that name.
     """
     new_name = as_name or name
+    upgrade_tables(source)
     rows = _read(source, name)
     ensure_tables(target)
     with target.write() as connection:

@@ -5,7 +5,7 @@ StudyhallError
 ├── ConfigError        (also a ValueError) the study file or a change to it cannot be accepted
 ├── DatabaseError      the database cannot be reached or used
 │   ├── AddressError   its URL cannot be used
-│   └── SchemaError    it belongs to another version
+│   └── SchemaError    its tables belong to another Optuna, or to a later Studyhall
 ├── StudyMissing       there is no study or trial of that name
 └── LeaseLost          another agent has taken over the trial
 """
@@ -32,7 +32,7 @@ class AddressError(DatabaseError):
 
 
 class SchemaError(DatabaseError):
-    """The database's tables belong to another version."""
+    """The database's tables belong to another version of Optuna, or to a later one of Studyhall."""
 
 
 class StudyMissing(StudyhallError):

@@ -1,14 +1,18 @@
 """Remove, clean up, back up and restore studies."""
 
 import os
+import sqlite3
+import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import delete, func, select
 
 from storage import _optuna, _study_rows, files, studies
+from storage._schema import upgrade_tables
 from storage.backup import copy_study
 from storage.clock import utc_now
 from storage.database import Database
@@ -104,6 +108,7 @@ def collect_garbage(database: Database, *, dry_run: bool) -> Garbage:
 
 def _unneeded(database: Database, stored: StoredStudy) -> list[str]:
     """Attempts' folders to which no attempt that is running, waits or is kept refers."""
+    found = _attempt_folders(stored.files)  # before the rows: an attempt that begins meanwhile has no folder here yet
     with database.read() as connection:
         rows = connection.execute(
             select(ATTEMPTS.c.token, ATTEMPTS.c.weights, _optuna.TRIALS.c.state)
@@ -111,14 +116,16 @@ def _unneeded(database: Database, stored: StoredStudy) -> list[str]:
             .where(ATTEMPTS.c.study_id == stored.study_id)
         ).all()
     needed = {row.token for row in rows if row.weights or not row.state.is_finished()}
-    root = stored.files
-    found = []
-    for trial in files.list_folder(root):
-        if trial.startswith("trial-"):
-            for attempt in files.list_folder(files.join(root, trial)):
-                if attempt.rpartition("-")[2] not in needed:
-                    found.append(files.join(root, trial, attempt))
-    return found
+    return [place for place in found if place.rpartition("-")[2] not in needed]
+
+
+def _attempt_folders(root: str) -> list[str]:
+    return [
+        files.join(root, trial, attempt)
+        for trial in files.list_folder(root)
+        if trial.startswith("trial-")
+        for attempt in files.list_folder(files.join(root, trial))
+    ]
 
 
 def _size(place: str) -> int:
@@ -151,17 +158,40 @@ def backup_study(database: Database, name: str, to: Path) -> int:
 def restore_study(file: Path, url: str, as_name: str | None) -> tuple[str, int]:
     """Copy the study of a backup into a database; its name there and the number of its trials.
 
+    Backups of earlier versions are accepted. The file stays as it is.
+
     Raises:
         ConfigError: The file is no backup of one study, or the database has a study of that name.
+        SchemaError: A later version of Studyhall has written the file.
     """
     if not file.is_file():
         raise ConfigError(f"there is no backup {file}")
-    source, target = Database(f"sqlite:///{file.absolute()}"), Database(url)
+    target = Database(url)
     try:
-        names = [record.name for record in studies.list_studies(source)]
-        if len(names) != 1:
-            raise ConfigError(f"{file} holds {len(names)} studies; a backup holds one")
-        return as_name or names[0], copy_study(source, target, names[0], as_name=as_name)
+        with _duplicate(file) as source:
+            upgrade_tables(source)
+            names = [record.name for record in studies.list_studies(source)]
+            if len(names) != 1:
+                raise ConfigError(f"{file} holds {len(names)} studies; a backup holds one")
+            return as_name or names[0], copy_study(source, target, names[0], as_name=as_name)
     finally:
-        source.close()
         target.close()
+
+
+@contextmanager
+def _duplicate(file: Path) -> Iterator[Database]:
+    """A copy of an SQLite file that may be changed, gone at the end."""
+    original = Database(f"sqlite:///{file.absolute()}")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / file.name
+        try:
+            # By SQLite, not as a file: some of the rows may still be in the log beside it.
+            with original.read() as connection, closing(sqlite3.connect(copy)) as target:
+                connection.connection.driver_connection.backup(target)  # type: ignore[union-attr]  # it is connected
+        finally:
+            original.close()
+        database = Database(f"sqlite:///{copy}")
+        try:
+            yield database
+        finally:
+            database.close()
