@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
 
-.PHONY: install demo test quick check clean
+.PHONY: install demo test quick drill check clean
 
 install: .venv/installed
 
@@ -15,10 +16,14 @@ demo: install
 	$(BIN)/studyhall demo
 
 test: install
-	$(BIN)/pytest
+	$(PYTEST)
 
 quick: install
-	$(BIN)/pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
+
+drill: install
+	$(BIN)/studyhall drill
+	$(BIN)/studyhall drill --private-server
 
 check: install
 	$(BIN)/ruff check .
@@ -26,7 +31,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(PYTEST)
 
 clean:
 	rm -rf .venv build dist *.egg-info

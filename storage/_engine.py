@@ -1,8 +1,10 @@
 """How each kind of database is connected to: locks, isolation, and limits on every wait."""
 
+import math
 import random
 import sqlite3
 import time
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -12,8 +14,8 @@ BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10
 ANSWER_TIMEOUT_S = 90
 """Longest wait for one answer; more than the 50 s for which MariaDB itself waits for a lock."""
-IDLE_TIMEOUT_S = 60
-"""After so long without a statement the server ends a transaction, and with it the locks of a frozen process."""
+IDLE_TIMEOUT_S = 60.0
+"""After so long without a statement a server ends a transaction, and with it the locks of a frozen process."""
 
 _LIMITS: dict[str, dict[str, Any]] = {
     "sqlite": {"timeout": BUSY_TIMEOUT_S},
@@ -28,8 +30,7 @@ _LIMITS: dict[str, dict[str, Any]] = {
         "connect_timeout": CONNECT_TIMEOUT_S,
         "read_timeout": ANSWER_TIMEOUT_S,
         "write_timeout": ANSWER_TIMEOUT_S,
-        # MySQL, which has no such limit, reads /*M! */ as a comment.
-        "init_command": f"SET NAMES utf8mb4 /*M!100300 , SESSION idle_transaction_timeout={IDLE_TIMEOUT_S} */",
+        "init_command": "SET NAMES utf8mb4",
     },
 }
 
@@ -41,34 +42,38 @@ def engine_options(url: URL) -> dict[str, Any]:
     if kind == "sqlite":
         return {"connect_args": limits}
     # With repeatable reads a statement after the wait for a lock would not see what the lock's last owner wrote.
-    return {"connect_args": limits, "pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+    # Every transaction ends by itself, so a connection that comes back to the pool needs no further statement.
+    return {"connect_args": limits, "pool_reset_on_return": None, "isolation_level": "READ COMMITTED"}
 
 
-def new_engine(url: URL) -> Engine:
+def new_engine(url: URL, idle_timeout_s: float) -> Engine:
     """An engine for `Database`; transactions with the execution option ``write`` may write.
 
     Args:
         url: From `database_url`.
+        idle_timeout_s: After so long without a statement a server ends a transaction.
     """
     engine = create_engine(url, **engine_options(url))
-    _prepare(engine)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _connected_to_sqlite)
+    else:
+        limit = _IDLE_LIMITS[url.get_backend_name()].format(seconds=max(1, math.ceil(idle_timeout_s)))
+        event.listen(engine, "connect", partial(_connected_to_server, limit))
+    event.listen(engine, "begin", _begun)
     return engine
 
 
-def _prepare(engine: Engine) -> None:
-    """Set up every connection that the engine makes from now on."""
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _connected_to_sqlite)
-    elif engine.dialect.name == "postgresql":
-        event.listen(engine, "connect", _connected_to_postgresql)
-    event.listen(engine, "begin", _begun)
+_IDLE_LIMITS = {
+    "postgresql": "SET idle_in_transaction_session_timeout = '{seconds}s'",
+    # MySQL, which has no such limit, reads /*M! */ as a comment.
+    "mysql": "SET @studyhall = 1 /*M!100300 , SESSION idle_transaction_timeout = {seconds} */",
+}
 
 
 def _connected_to_sqlite(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # the driver must not begin transactions of its own
     try:
         _write_ahead(connection)
-        connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
     except Exception:
         connection.close()
@@ -92,10 +97,10 @@ def _write_ahead(connection: Any) -> None:
         time.sleep(random.uniform(0.01, 0.05))  # seconds
 
 
-def _connected_to_postgresql(connection: Any, record: Any) -> None:
-    connection.autocommit = True
-    connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_TIMEOUT_S}s'")
-    connection.autocommit = False
+def _connected_to_server(limit: str, connection: Any, record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(limit)
+    connection.commit()
 
 
 def _begun(connection: Connection) -> None:
@@ -103,8 +108,27 @@ def _begun(connection: Connection) -> None:
 
     On a server, a transaction that only reads sees one moment.
     """
-    write = connection.get_execution_options().get("write", False)
+    options = connection.get_execution_options()
+    write = options.get("write", False)
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if write:
+            _synchronise(connection, "FULL" if options.get("durable", True) else "NORMAL")
+        if not options.get("single", False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
     elif not write:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+def single_statements(engine: Engine) -> Engine:
+    """The engine for transactions of one statement, which begin and end with it."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(single=True, isolation_level="AUTOCOMMIT")
+    # MariaDB would be asked twice more to switch; its transactions begin with their first statement anyway.
+    return engine.execution_options(single=True)
+
+
+def _synchronise(connection: Connection, level: str) -> None:
+    """Whether the next commit waits for the disk; the driver's connection remembers."""
+    if connection.info.get("synchronous") != level:
+        connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+        connection.info["synchronous"] = level

@@ -12,6 +12,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
 from sqlalchemy import Connection, NullPool, Table, insert, inspect, select, text
 from sqlalchemy.engine import URL
@@ -133,6 +134,11 @@ def set_metric_names(connection: Connection, study_id: int, metric_names: Sequen
     if connection.scalar(named) is None:
         row = {"study_id": study_id, "key": key, "value_json": json.dumps(list(metric_names))}
         connection.execute(insert(table).values(row))
+
+
+def constraint_key(name: str) -> str:
+    """The key under which ``trial.set_constraint`` keeps a constraint among a trial's system attributes."""
+    return f"{_CONSTRAINTS_KEY}:{name}"
 
 
 def forget_cached_trials(study: optuna.Study) -> None:

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, Connection, Select, String, select, type_coerce
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, String, bindparam, select, type_coerce
 
 from storage import _optuna
 
@@ -44,6 +45,40 @@ def read_trials(connection: Connection, study_id: int, ids: Sequence[int] | None
     for start in range(0, len(ids), MOST_IDS):
         found += _read(connection, _optuna.TRIALS.c.trial_id.in_(ids[start : start + MOST_IDS]), join=False)
     return found
+
+
+@dataclass
+class Course:
+    """What a running trial has reported, by step, and what pruners have noted of it."""
+
+    values: dict[int, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def read_courses(connection: Connection, ids: Sequence[int]) -> dict[int, Course]:
+    """How far these trials have come, by id."""
+    found = {trial_id: Course() for trial_id in ids}
+    for start in range(0, len(ids), MOST_IDS):
+        some = ids[start : start + MOST_IDS]
+        for trial_id, step, value, kind in connection.execute(_VALUES, {"ids": some}):
+            found[trial_id].values[step] = _optuna.decoded(value, kind)
+        for trial_id, name, text in connection.execute(_NOTES, {"ids": some}):
+            found[trial_id].notes[_key(name)] = json.loads(text)
+    return found
+
+
+_IDS: BindParameter[Sequence[int]] = bindparam("ids", expanding=True)
+_VALUES = select(
+    _optuna.INTERMEDIATE_VALUES.c.trial_id,
+    _optuna.INTERMEDIATE_VALUES.c.step,
+    _optuna.INTERMEDIATE_VALUES.c.intermediate_value,
+    type_coerce(_optuna.INTERMEDIATE_VALUES.c.intermediate_value_type, String),
+).where(_optuna.INTERMEDIATE_VALUES.c.trial_id.in_(_IDS))
+_NOTES = select(
+    _optuna.TRIAL_SYSTEM_ATTRIBUTES.c.trial_id,
+    _optuna.TRIAL_SYSTEM_ATTRIBUTES.c.key,
+    _optuna.TRIAL_SYSTEM_ATTRIBUTES.c.value_json,
+).where(_optuna.TRIAL_SYSTEM_ATTRIBUTES.c.trial_id.in_(_IDS))
 
 
 def _read(connection: Connection, chosen: ColumnElement[bool], *, join: bool) -> list[FrozenTrial]:

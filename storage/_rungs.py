@@ -1,14 +1,46 @@
 """Values that a study's trials reported at certain epochs, read as they come."""
 
-from collections import defaultdict
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, String, select, type_coerce
+from sqlalchemy import Connection, String, bindparam, select, type_coerce
 
 from storage import _optuna
+from storage._rows import MOST_IDS
 
 MARGIN = 1000
 """Rows that are read again: ids are given out before the commit, so a lower one may appear after a higher one."""
+
+
+@dataclass
+class _Rung:
+    """Of one epoch: the trials that have reached it, and their values but NaN in order."""
+
+    trials: set[int] = field(default_factory=set)
+    ordered: list[float] = field(default_factory=list)
+
+    def add(self, trial_id: int, value: float) -> None:
+        if trial_id not in self.trials:
+            self.trials.add(trial_id)
+            if value == value:
+                insort(self.ordered, value)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a value stands at a rung.
+
+    Attributes:
+        others: Other trials that have reached it.
+        higher, lower: How many of them have a higher, or a lower value.
+    """
+
+    others: int
+    higher: int
+    lower: int
 
 
 class RungReader:
@@ -17,29 +49,48 @@ class RungReader:
     def __init__(self, study_id: int, rungs: Sequence[int]) -> None:
         """Watch these epochs of one study's trials."""
         self._study_id = study_id
-        self._rungs = tuple(rungs)
+        self._rungs = {rung: _Rung() for rung in rungs}
         self._last = 0
-        self._values: dict[int, dict[int, float]] = defaultdict(dict)
+        self._mine: dict[int, bool] = {}
 
     def read(self, connection: Connection) -> None:
-        """Read new values, in one statement."""
-        table, trials = _optuna.INTERMEDIATE_VALUES.c, _optuna.TRIALS.c
-        key = table.trial_intermediate_value_id
-        rows = connection.execute(
-            select(
-                key,
-                table.trial_id,
-                table.step,
-                table.intermediate_value,
-                type_coerce(table.intermediate_value_type, String),
-            )
-            .join(_optuna.TRIALS, trials.trial_id == table.trial_id)
-            .where(trials.study_id == self._study_id, key > self._last - MARGIN, table.step.in_(self._rungs))
-        )
+        """Read new values: one statement, and another where trials appear that were not known."""
+        given = {"after": self._last - MARGIN, "rungs": list(self._rungs)}
+        rows: list[Any] = list(connection.execute(_values(), given))
+        self._learn(connection, {row.trial_id for row in rows} - self._mine.keys())
         for identity, trial_id, step, value, kind in rows:
             self._last = max(self._last, identity)
-            self._values[step][trial_id] = _optuna.decoded(value, kind)
+            if self._mine[trial_id]:
+                self._rungs[step].add(trial_id, _optuna.decoded(value, kind))
 
-    def others(self, epoch: int, trial_id: int) -> list[float]:
-        """What all other trials reported at this epoch."""
-        return [value for other, value in self._values[epoch].items() if other != trial_id]
+    def standing(self, epoch: int, trial_id: int, value: float) -> Standing:
+        """Where a trial's value, which need not have been read yet, stands among all others at this epoch."""
+        rung = self._rungs[epoch]
+        ordered = rung.ordered
+        higher, lower = len(ordered) - bisect_right(ordered, value), bisect_left(ordered, value)
+        return Standing(len(rung.trials) - (trial_id in rung.trials), higher, lower)
+
+    def _learn(self, connection: Connection, ids: set[int]) -> None:
+        """Find out which of these trials are the study's; a join would start from all of its trials."""
+        ordered = sorted(ids)
+        for start in range(0, len(ordered), MOST_IDS):
+            some = ordered[start : start + MOST_IDS]
+            found = set(connection.scalars(_of_study(), {"ids": some, "study": self._study_id}))
+            self._mine |= {trial_id: trial_id in found for trial_id in some}
+
+
+@lru_cache
+def _values() -> Any:
+    table = _optuna.INTERMEDIATE_VALUES.c
+    key = table.trial_intermediate_value_id
+    kind = type_coerce(table.intermediate_value_type, String)
+    wanted = (key > bindparam("after")) & table.step.in_(bindparam("rungs", expanding=True))
+    return select(key, table.trial_id, table.step, table.intermediate_value, kind).where(wanted)
+
+
+@lru_cache
+def _of_study() -> Any:
+    trials = _optuna.TRIALS.c
+    return select(trials.trial_id).where(
+        trials.trial_id.in_(bindparam("ids", expanding=True)), trials.study_id == bindparam("study")
+    )

@@ -24,13 +24,9 @@ class StudiesPart(BaseStorage):
         self._database = database
 
     @property
-    def patience_s(self) -> float:
-        """How long a call is tried while the database is away or a lock is taken."""
-        return self._database.patience_s
-
-    @patience_s.setter
-    def patience_s(self, seconds: float) -> None:
-        self._database.patience_s = seconds
+    def database(self) -> Database:
+        """What it reads and writes through."""
+        return self._database
 
     def _reading(self, work: Callable[[Connection], T]) -> T:
         return _read(self._database, work)

@@ -7,10 +7,10 @@ from typing import Any
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
 from storage import _optuna, _study_rows
-from storage._upsert import insert_if, upsert
+from storage._upsert import upsert
 from storage.clock import utc_now
 
 
@@ -23,7 +23,7 @@ def create(connection: Connection, study_id: int, template: FrozenTrial | None =
     # The lock keeps numbers unique and gapless, and ids committed in order; stock Optuna takes it too.
     _study_rows.require(connection, study_id, lock=True)
     trials = _optuna.TRIALS
-    number = connection.scalar(select(func.count()).select_from(trials).where(trials.c.study_id == study_id)) or 0
+    number = next_number(connection, study_id)
     row: dict[str, Any] = {"study_id": study_id, "number": number}
     if template is None:
         row |= {"state": TrialState.RUNNING, "datetime_start": utc_now()}
@@ -35,6 +35,20 @@ def create(connection: Connection, study_id: int, template: FrozenTrial | None =
     if template is not None:
         _copy(connection, trial_id, template)
     return trial_id, number
+
+
+def next_number(connection: Connection, study_id: int) -> int:
+    """The number of the study's next trial; under the lock of its row, where numbers rise with ids without a gap."""
+    last = connection.scalar(_LAST_NUMBER, {"study": study_id})
+    return 0 if last is None else int(last) + 1
+
+
+_LAST_NUMBER = (
+    select(_optuna.TRIALS.c.number)
+    .where(_optuna.TRIALS.c.study_id == bindparam("study"))
+    .order_by(_optuna.TRIALS.c.trial_id.desc())
+    .limit(1)
+)
 
 
 def _copy(connection: Connection, trial_id: int, template: FrozenTrial) -> None:
@@ -136,17 +150,3 @@ def known_distribution(connection: Connection, study_id: int, name: str) -> str 
         .limit(1)
     )
     return found
-
-
-def report(connection: Connection, trial_id: int, step: int, value: float) -> bool:
-    """Record a running trial's value at a step, unless one is recorded; whether the trial runs.
-
-    One statement in the common case.
-    """
-    trials = _optuna.TRIALS
-    stored, kind = _optuna.stored_intermediate_value(float(value))
-    row = {"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind}
-    running = (trials.c.trial_id == trial_id) & (trials.c.state == TrialState.RUNNING)
-    if insert_if(connection, _optuna.INTERMEDIATE_VALUES, row, key=("trial_id", "step"), condition=running):
-        return True
-    return connection.scalar(select(trials.c.trial_id).where(running)) is not None

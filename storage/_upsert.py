@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, literal, select
+from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 
@@ -43,16 +43,9 @@ def upsert(
     connection.execute(changed, list(rows))
 
 
-def insert_if(
-    connection: Connection, table: Table, row: Mapping[str, Any], *, key: Sequence[str], condition: ColumnElement[bool]
-) -> bool:
-    """Insert a row where some row meets the condition, unless one with the same key exists; whether it was inserted."""
-    values = [literal(value, table.c[name].type).label(name) for name, value in row.items()]
-    source = select(*values).where(condition)
-    name = connection.dialect.name
-    if name in ("mysql", "mariadb"):
-        statement: Any = mysql.insert(table).prefix_with("IGNORE").from_select(list(row), source)
-    else:
-        made = (sqlite.insert if name == "sqlite" else postgresql.insert)(table).from_select(list(row), source)
-        statement = made.on_conflict_do_nothing(index_elements=list(key))
-    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount > 0
+def insert_from(dialect: str, table: Table, columns: Sequence[str], source: Any, *, key: Sequence[str]) -> Any:
+    """The statement that inserts what is selected, but for rows whose key is there already."""
+    if dialect in ("mysql", "mariadb"):
+        return mysql.insert(table).prefix_with("IGNORE").from_select(columns, source)
+    made = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table).from_select(columns, source)
+    return made.on_conflict_do_nothing(index_elements=list(key))

@@ -76,7 +76,7 @@ def register_agent(database: Database, study_id: int, *, alive_s: float) -> str:
 @retried
 def see_agent(database: Database, agent_id: str, workers: Sequence[tuple[int, int, str]]) -> None:
     """Write that the agent and its workers (slot, pid, device) are alive now; nothing if its study was deleted."""
-    with database.write() as connection:
+    with database.write(durable=False) as connection:
         seen = update(AGENTS).where(AGENTS.c.agent_id == agent_id).values(seen_at=utc_now())
         if not connection.execute(seen).rowcount:
             return
@@ -94,6 +94,7 @@ def leave(database: Database, agent_id: str) -> None:
         connection.execute(update(AGENTS).where(AGENTS.c.agent_id == agent_id).values(alive=False, seen_at=utc_now()))
 
 
+@retried
 def list_workers(database: Database, study_id: int) -> list[WorkerRow]:
     """The workers of the study's agents that have not left."""
     columns = (AGENTS.c.agent_id, AGENTS.c.host, WORKERS.c.slot, WORKERS.c.pid, WORKERS.c.device, WORKERS.c.seen_at)

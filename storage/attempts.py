@@ -4,27 +4,25 @@ Each function is one transaction. An attempt is fenced by its random token: a wr
 the running one raises `LeaseLost` and changes nothing. Times come from the database's clock.
 """
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import TrialState
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, select, true, update
 
-from storage import _optuna, _trial_rows
+from storage import _reports, _trial_rows
+from storage._failpoints import AFTER, BEFORE, fenced, reached
+from storage._fence import hold, write_fenced
 from storage.clock import utc_now
 from storage.database import Database, retried
+from storage.endings import Ending, end_trial, storable
 from storage.errors import LeaseLost
-from storage.tables import ATTEMPTS, STUDIES, AttemptState, StudyState
+from storage.tables import AGENTS, ATTEMPTS, STUDIES, AttemptState, StudyState
 
-LONGEST_MESSAGE = 50_000
-"""Characters kept of a message's end, where a traceback names its error."""
-LONGEST_ATTRIBUTE = 65_535
-"""Bytes of an attribute's JSON that every database takes into Optuna's column."""
+Read = Callable[[Connection], None]
+"""Reads inside a transaction; may be called again when the transaction is tried again."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,7 @@ class Claim:
         attempt: 1 for a new trial, one more each time it is taken up again.
         token: The fence of this attempt.
         checkpoint: Where the state of an earlier attempt lies, or None to begin at the first epoch.
+        reported: The last epoch that an earlier attempt has reported; 0 without one.
     """
 
     study_id: int
@@ -43,21 +42,34 @@ class Claim:
     attempt: int
     token: str
     checkpoint: str | None = None
+    reported: int = 0
 
 
 @retried
-def renew(database: Database, study_id: int, tokens: Sequence[str], lease_s: float) -> tuple[StudyState, set[str]]:
+def renew(
+    database: Database, study_id: int, tokens: Sequence[str], lease_s: float, *, away: str | None = None
+) -> tuple[StudyState, set[str]]:
     """Renew leases, also expired ones that nobody has noticed yet.
+
+    Args:
+        away: The agent's id if it could not do so for a whole lease. Unless another agent could, all were cut off from
+            the database, and nobody reaps for another lease.
 
     Returns:
         The study's state (STOPPED if it was deleted), and those of the tokens that are still ours.
     """
-    with database.write() as connection:
+    with database.write(durable=False) as connection:
+        if away is not None:
+            others = select(AGENTS.c.agent_id).where(AGENTS.c.study_id == study_id, AGENTS.c.agent_id != away)
+            alone = ~others.where(AGENTS.c.seen_at > utc_now(-lease_s)).exists()
+            quiet = update(STUDIES).where(STUDIES.c.study_id == study_id, alone).values(reap_after=utc_now(lease_s))
+            connection.execute(quiet)
         held: set[str] = set()
         if tokens:
-            mine = ATTEMPTS.c.token.in_(tokens) & (ATTEMPTS.c.state == AttemptState.RUNNING)
+            mine = ATTEMPTS.c.token.in_(tokens) & (true() if not fenced() else ATTEMPTS.c.state == AttemptState.RUNNING)
+            ordered = select(ATTEMPTS.c.token).where(mine).order_by(ATTEMPTS.c.token).with_for_update()
+            held.update(connection.scalars(ordered))
             connection.execute(update(ATTEMPTS).where(mine).values(expires_at=utc_now(lease_s)))
-            held.update(connection.scalars(select(ATTEMPTS.c.token).where(mine)))
         state = connection.scalar(select(STUDIES.c.state).where(STUDIES.c.study_id == study_id))
     return StudyState(state or StudyState.STOPPED), held
 
@@ -69,25 +81,53 @@ def sample(database: Database, claim: Claim, parameters: Mapping[str, tuple[floa
     Raises:
         LeaseLost: Somebody else has taken over the trial.
     """
-    with database.write() as connection:
-        _fence(connection, claim, epoch=ATTEMPTS.c.epoch)
+    with database.write(durable=False) as connection:
+        if not hold(connection, claim.token):
+            raise _taken_over(claim)
         _trial_rows.add_parameters(connection, claim.trial_id, parameters)
+        _at(claim, "sample", BEFORE)
+    _at(claim, "sample", AFTER)
 
 
 @retried
-def report(database: Database, claim: Claim, epoch: int, value: float, lease_s: float) -> None:
-    """Record one epoch's value and renew the lease; an epoch that is recorded already stays as it is.
+def report(database: Database, claim: Claim, epoch: int, value: float, read: Read | None = None) -> None:
+    """Record one epoch's value, in one statement; an epoch that is recorded already stays as it is.
+
+    The lease is not renewed here: `renew` does that for all of an agent's trials at once.
+
+    Args:
+        read: Reads, in a transaction, what the caller needs after it.
 
     Raises:
         LeaseLost: Somebody else has taken over the trial, or another Optuna program has ended it.
     """
+    _at(claim, "epoch", BEFORE)
+    with database.statement() as connection:
+        new = _reports.insert_value(connection, claim.token, claim.trial_id, epoch, float(value))
+    if not new:
+        _check_reported(database, claim, epoch, float(value))
+    if read is not None:
+        with database.read() as connection:
+            read(connection)
+    _at(claim, "epoch", AFTER)
+
+
+def _check_reported(database: Database, claim: Claim, epoch: int, value: float) -> None:
+    """Why a value was not new: an earlier attempt has reported the epoch, or the attempt may not write any more."""
     with database.write() as connection:
-        _fence(connection, claim, expires_at=utc_now(lease_s), epoch=epoch)
-        running = _trial_rows.report(connection, claim.trial_id, epoch, value)
-        if not running:
-            _fence(connection, claim, state=AttemptState.FINISHED, ended_at=utc_now(), message=_FOREIGN_END)
+        if not hold(connection, claim.token):
+            raise _taken_over(claim)
+        running = _reports.runs(connection, claim.trial_id)
+        if running:
+            _reports.warn_of_other_bits(connection, claim.trial_id, epoch, value)
+        else:
+            _fence(connection, claim, {"state": AttemptState.FINISHED, "message": _FOREIGN_END}, ends=True)
     if not running:
         raise _ended_by_another(claim)
+
+
+def _at(claim: Claim, step: str, when: str) -> None:
+    reached(step, when, claim.number, claim.attempt)
 
 
 _FOREIGN_END = "another Optuna program ended the trial"
@@ -105,47 +145,9 @@ def checkpoint(database: Database, claim: Claim, place: str) -> None:
         LeaseLost: Somebody else has taken over the trial.
     """
     with database.write() as connection:
-        _fence(connection, claim, checkpoint=place)
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a trial ends.
-
-    Attributes:
-        state: COMPLETE, PRUNED or FAIL.
-        values: The objectives' values, none of them NaN; at least one for a complete trial, empty for a failed one.
-        attributes: User attributes, JSON-able, each at most 65,535 bytes as JSON.
-        failure: The class of the failure, or None.
-        message: Its traceback or reason.
-        weights: Where the best weights lie, or None.
-    """
-
-    state: TrialState
-    values: tuple[float, ...] = ()
-    attributes: Mapping[str, Any] | None = None
-    failure: str | None = None
-    message: str | None = None
-    weights: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what a stock Optuna could not read.
-
-        Raises:
-            ValueError: The values do not fit the state, or an attribute is too long.
-        """
-        if not self.state.is_finished():
-            raise ValueError(f"a trial ends as COMPLETE, PRUNED or FAIL, not {self.state.name}")
-        if any(math.isnan(value) for value in self.values):
-            raise ValueError(f"values {self.values} contain NaN, which no sampler can use: end the trial as FAIL")
-        if bool(self.values) != (self.state is TrialState.COMPLETE) and self.state is not TrialState.PRUNED:
-            raise ValueError(f"a trial that ends as {self.state.name} cannot have values {self.values}")
-        for key, value in (self.attributes or {}).items():
-            size = len(json.dumps(value))
-            if size > LONGEST_ATTRIBUTE:
-                raise ValueError(
-                    f"attribute {key!r} has {size} bytes as JSON; at most {LONGEST_ATTRIBUTE} are accepted"
-                )
+        _fence(connection, claim, {"checkpoint": place})
+        _at(claim, "checkpoint", BEFORE)
+    _at(claim, "checkpoint", AFTER)
 
 
 @retried
@@ -156,57 +158,19 @@ def finish(database: Database, claim: Claim, ending: Ending) -> None:
         LeaseLost: Somebody else has taken over the trial, or another Optuna program has ended it.
     """
     with database.write() as connection:
-        if _already(connection, claim, AttemptState.FINISHED, ending.failure):
-            return
-        _fence(
-            connection,
-            claim,
-            state=AttemptState.FINISHED,
-            ended_at=utc_now(),
-            failure=ending.failure,
-            message=_storable(ending.message),
-            weights=ending.weights,
-        )
+        what = {"failure": ending.failure, "message": storable(ending.message), "weights": ending.weights}
+        if not write_fenced(connection, claim.token, {"state": AttemptState.FINISHED} | what, ends=True):
+            if _already(connection, claim, AttemptState.FINISHED, ending.failure):
+                return
+            raise _taken_over(claim)
         ended = end_trial(connection, claim.trial_id, ending)
         if not ended:
             lost = {"message": _FOREIGN_END, "failure": None, "weights": None}
             connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.token == claim.token).values(lost))
+        _at(claim, "finish", BEFORE)
+    _at(claim, "finish", AFTER)
     if not ended:
         raise _ended_by_another(claim)
-
-
-def end_trial(connection: Connection, trial_id: int, ending: Ending) -> bool:
-    """Write a running trial's end to Optuna's tables; False, and nothing, if another program has ended it already."""
-    trials, values = _optuna.TRIALS, _optuna.TRIAL_VALUES
-    running = (trials.c.trial_id == trial_id) & (trials.c.state == TrialState.RUNNING)
-    ended = update(trials).where(running).values(state=ending.state, datetime_complete=utc_now())
-    if not connection.execute(ended).rowcount:
-        return False
-    _set_attributes(connection, trial_id, ending.attributes or {})
-    for objective, value in enumerate(ending.values):
-        stored, kind = _optuna.stored_value(float(value))
-        row = {"objective": objective, "value": stored, "value_type": kind}
-        connection.execute(insert(values).values(trial_id=trial_id, **row))
-    return True
-
-
-def _set_attributes(connection: Connection, trial_id: int, attributes: Mapping[str, Any]) -> None:
-    table = _optuna.TRIAL_USER_ATTRIBUTES
-    mine = table.c.trial_id == trial_id
-    known = set(connection.scalars(select(table.c.key).where(mine)))
-    encoded = {key: json.dumps(value) for key, value in attributes.items()}
-    new = [{"trial_id": trial_id, "key": k, "value_json": text} for k, text in encoded.items() if k not in known]
-    if new:
-        connection.execute(insert(table), new)
-    for key in known & set(encoded):
-        connection.execute(update(table).where(mine, table.c.key == key).values(value_json=encoded[key]))
-
-
-def _storable(message: str | None) -> str | None:
-    """A message as every database takes it: no NUL (PostgreSQL), no lone surrogate (UTF-8), not endless."""
-    if message is None:
-        return None
-    return message[-LONGEST_MESSAGE:].replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 @retried
@@ -222,8 +186,8 @@ def hand_back(database: Database, claim: Claim, place: str | None = None) -> Non
     with database.write() as connection:
         if not _already(connection, claim, AttemptState.INTERRUPTED, "interrupted"):
             named = {} if place is None else {"checkpoint": place}
-            ended = {"state": AttemptState.INTERRUPTED, "ended_at": utc_now(), "failure": "interrupted"}
-            _fence(connection, claim, **ended, **named)
+            ended = {"state": AttemptState.INTERRUPTED, "failure": "interrupted"}
+            _fence(connection, claim, ended | named, ends=True)
 
 
 @retried
@@ -245,8 +209,8 @@ def try_again(database: Database, claim: Claim, failure: str, message: str | Non
         times = connection.scalar(select(func.count()).select_from(ATTEMPTS).where(before)) or 0
         if times >= limit:
             return False
-        ended = {"state": AttemptState.INTERRUPTED, "ended_at": utc_now(), "failure": failure}
-        _fence(connection, claim, message=_storable(message), **ended)
+        ended = {"state": AttemptState.INTERRUPTED, "failure": failure, "message": storable(message)}
+        _fence(connection, claim, ended, ends=True)
     return True
 
 
@@ -269,7 +233,10 @@ def held_seconds(attempt: Any) -> float:
     return held.total_seconds()
 
 
-def _fence(connection: Connection, claim: Claim, **values: Any) -> None:
-    mine = (ATTEMPTS.c.token == claim.token) & (ATTEMPTS.c.state == AttemptState.RUNNING)
-    if connection.execute(update(ATTEMPTS).where(mine).values(**values)).rowcount != 1:
-        raise LeaseLost(f"trial {claim.number}, attempt {claim.attempt}: another agent has taken it over")
+def _fence(connection: Connection, claim: Claim, values: Mapping[str, Any], *, ends: bool = False) -> None:
+    if not write_fenced(connection, claim.token, values, ends=ends):
+        raise _taken_over(claim)
+
+
+def _taken_over(claim: Claim) -> LeaseLost:
+    return LeaseLost(f"trial {claim.number}, attempt {claim.attempt}: another agent has taken it over")

@@ -1,16 +1,20 @@
 """Which trial an agent gets next: the only code that starts trials, always under the study row's lock."""
 
 import enum
+import math
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
-from storage import _optuna
-from storage.attempts import Claim, Ending, end_trial, held_seconds
-from storage.clock import utc_now
+from storage import _optuna, _trial_rows
+from storage._failpoints import AFTER, BEFORE, reached
+from storage._reaping import expired, reap_expired
+from storage.attempts import Claim, held_seconds
+from storage.clock import awake, seconds_between, utc_now
 from storage.database import Database, retried
 from storage.tables import ATTEMPTS, STUDIES, AttemptState, StudyState
 
@@ -19,6 +23,7 @@ class Refusal(enum.StrEnum):
     """Why a claim got no trial."""
 
     PAUSED = "the study is paused"
+    HALTED = "the study was paused after repeated errors"
     STOPPED = "the study is stopped"
     WAIT = "the budget is claimed; other trials still run"
     DONE = "the budget is used and no trial runs"
@@ -30,10 +35,28 @@ class _Taken:
     number: int
     attempt: int
     checkpoint: str | None = None
+    reported: int = 0
+
+
+@dataclass
+class _Claimant:
+    """Who claims, and whether a transaction has been tried whose COMMIT may have gone unanswered."""
+
+    token: str
+    agent_id: str
+    slot: int
+    tried: bool = False
 
 
 def claim(
-    database: Database, study_id: int, *, agent_id: str, slot: int, lease_s: float, lost_retries: int
+    database: Database,
+    study_id: int,
+    *,
+    agent_id: str,
+    slot: int,
+    lease_s: float,
+    lost_retries: int,
+    reap_until: float = math.inf,
 ) -> Claim | Refusal:
     """Take one trial: a lost or interrupted one first, then an enqueued one, then a new one within the budget.
 
@@ -44,61 +67,84 @@ def claim(
         slot: Index of the worker slot within the agent.
         lease_s: Seconds until the trial is anybody's again, unless renewed.
         lost_retries: Attempts that a trial may lose before it fails.
+        reap_until: `awake` time after which leases are not reaped: whoever has waited for the database so long renews
+            first, and lets others do so.
     """
     # Made before the first try: a try after an unanswered COMMIT finds its own attempt by it.
-    return _claim(database, study_id, uuid.uuid4().hex, agent_id, slot, lease_s, lost_retries)
+    who = _Claimant(uuid.uuid4().hex, agent_id, slot)
+    return _claim(database, study_id, who, lease_s, lost_retries, reap_until)
 
 
 @retried
 def _claim(
-    database: Database, study_id: int, token: str, agent_id: str, slot: int, lease_s: float, lost_retries: int
+    database: Database, study_id: int, who: _Claimant, lease_s: float, lost_retries: int, reap_until: float
 ) -> Claim | Refusal:
-    with database.write() as connection:
+    with database.write(durable=False) as connection:
         study = _lock(connection, study_id)
-        taken = _own(connection, token)
-        if taken is not None:
-            return Claim(study_id, taken.trial_id, taken.number, taken.attempt, token, taken.checkpoint)
-        found = _next_trial(connection, study_id, study, lost_retries)
-        if isinstance(found, Refusal):
-            return found
-        taken = found
-        connection.execute(
-            insert(ATTEMPTS).values(
-                token=token,
-                study_id=study_id,
-                trial_id=taken.trial_id,
-                attempt=taken.attempt,
-                agent_id=agent_id,
-                slot=slot,
-                state=AttemptState.RUNNING,
-                started_at=utc_now(),
-                expires_at=utc_now(lease_s),
-                epoch=0,
-            )
-        )
-    return Claim(study_id, taken.trial_id, taken.number, taken.attempt, token, taken.checkpoint)
+        taken = _own(connection, who.token) if who.tried else None
+        who.tried = True
+        if taken is None:
+            reaping = awake() < reap_until
+            found = _next_trial(connection, study_id, study, lost_retries if reaping else None)
+            if isinstance(found, Refusal):
+                return found
+            taken = found
+            _insert_attempt(connection, study_id, who, taken, lease_s)
+        reached("claim", BEFORE, taken.number, taken.attempt)
+    reached("claim", AFTER, taken.number, taken.attempt)
+    return Claim(study_id, token=who.token, **vars(taken))
+
+
+def _insert_attempt(connection: Connection, study_id: int, who: _Claimant, taken: _Taken, lease_s: float) -> None:
+    what = {"token": who.token, "study_id": study_id, "trial_id": taken.trial_id, "attempt": taken.attempt}
+    where = {"agent_id": who.agent_id, "slot": who.slot}
+    times = {"started_at": utc_now(), "expires_at": utc_now(lease_s)}
+    connection.execute(insert(ATTEMPTS).values(**what, **where, **times, state=AttemptState.RUNNING))
 
 
 @retried
 def reap(database: Database, study_id: int, lost_retries: int) -> None:
-    """Notice expired leases: their trials wait for the next attempt, or fail when they have been lost too often."""
+    """Notice expired leases: their trials wait for the next attempt, or fail when they have been lost too often.
+
+    Whoever looks at a study may call it as often as it likes: where no lease has expired it reads one row.
+    """
+    with database.read() as connection:
+        if connection.scalar(expired(study_id).limit(1)) is None:
+            return
     with database.write() as connection:
-        _lock(connection, study_id)
-        _reap(connection, study_id, lost_retries)
+        study = _lock(connection, study_id)
+        if study is not None and not study.quiet:
+            reap_expired(connection, study_id, lost_retries)
 
 
 def device_seconds(connection: Connection, study_id: int) -> float:
     """Seconds that all attempts of the study have held a device, ended and running ones."""
+    mine = ATTEMPTS.c.study_id == study_id
+    taken = func.sum(seconds_between(ATTEMPTS.c.started_at, ATTEMPTS.c.ended_at))
+    ended = connection.scalar(select(taken).where(mine, ATTEMPTS.c.ended_at.is_not(None)))
     columns = (ATTEMPTS.c.started_at, ATTEMPTS.c.ended_at, ATTEMPTS.c.expires_at, utc_now().label("now"))
-    return sum(map(held_seconds, connection.execute(select(*columns).where(ATTEMPTS.c.study_id == study_id))))
+    running = connection.execute(select(*columns).where(mine, ATTEMPTS.c.ended_at.is_(None)))
+    return float(ended or 0.0) + sum(map(held_seconds, running))
 
 
 def _lock(connection: Connection, study_id: int) -> Any:
     # Optuna locks its own study row while it numbers trials, and another Optuna program may add trials meanwhile.
     theirs = _optuna.STUDIES
     both = STUDIES.join(theirs, theirs.c.study_id == STUDIES.c.study_id)
-    locked = select(STUDIES).select_from(both).where(STUDIES.c.study_id == study_id).with_for_update()
+    quiet = (STUDIES.c.reap_after.is_not(None) & (STUDIES.c.reap_after > utc_now())).label("quiet")
+    locked = select(*_OF_STUDY, quiet).select_from(both).where(STUDIES.c.study_id == study_id).with_for_update()
     return connection.execute(locked).one_or_none()
+
+
+_OF_STUDY = (
+    STUDIES.c.study_id,
+    STUDIES.c.state,
+    STUDIES.c.trial_budget,
+    STUDIES.c.device_seconds_budget,
+    STUDIES.c.started,
+    STUDIES.c.goal_reached,
+)
+"""All that a claim asks of the study: its configuration and facts are long."""
 
 
 def _own(connection: Connection, token: str) -> _Taken | None:
@@ -111,21 +157,21 @@ def _own(connection: Connection, token: str) -> _Taken | None:
     ).one_or_none()
     if row is None:
         return None
-    return _Taken(row.trial_id, row.number, row.attempt, _checkpoint(connection, row.trial_id))
+    return _Taken(row.trial_id, row.number, row.attempt, *_progress(connection, row.trial_id))
 
 
-def _next_trial(connection: Connection, study_id: int, study: Any, lost_retries: int) -> _Taken | Refusal:
-    if study is None or study.state == StudyState.STOPPED:
+def _next_trial(connection: Connection, study_id: int, study: Any, lost_retries: int | None) -> _Taken | Refusal:
+    if study is None:
         return Refusal.STOPPED
-    if study.state == StudyState.PAUSED:
-        return Refusal.PAUSED
-    _reap(connection, study_id, lost_retries)
+    if study.state in _REFUSALS:
+        return _REFUSALS[study.state]
+    if lost_retries is not None and not study.quiet:
+        reap_expired(connection, study_id, lost_retries)
     unfinished = _unfinished(connection, study_id)
     if unfinished is not None:
         return unfinished
     if study.goal_reached or _spent(connection, study):
-        running = _count(connection, study_id, AttemptState.RUNNING)
-        return Refusal.WAIT if running else Refusal.DONE
+        return Refusal.WAIT if _any_runs(connection, study_id) else Refusal.DONE
     connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(started=STUDIES.c.started + 1))
     return _enqueued(connection, study_id) or _new(connection, study_id)
 
@@ -137,69 +183,61 @@ def _spent(connection: Connection, study: Any) -> bool:
     return limit is not None and device_seconds(connection, study.study_id) >= limit
 
 
-def _count(connection: Connection, study_id: int, state: AttemptState) -> int:
-    matching = (ATTEMPTS.c.study_id == study_id) & (ATTEMPTS.c.state == state)
-    return connection.scalar(select(func.count()).select_from(ATTEMPTS).where(matching)) or 0
+_REFUSALS = {
+    StudyState.STOPPED: Refusal.STOPPED,
+    StudyState.PAUSED: Refusal.PAUSED,
+    StudyState.HALTED: Refusal.HALTED,
+}
 
 
-def _reap(connection: Connection, study_id: int, lost_retries: int) -> None:
+def _any_runs(connection: Connection, study_id: int) -> bool:
     open_ = (ATTEMPTS.c.study_id == study_id) & (ATTEMPTS.c.state == AttemptState.RUNNING)
-    expired = connection.execute(
-        select(ATTEMPTS.c.token, ATTEMPTS.c.trial_id)
-        .where(open_, ATTEMPTS.c.expires_at < utc_now())
-        .order_by(ATTEMPTS.c.token)  # the order in which renewals lock
-    ).all()
-    for token, trial_id in expired:
-        # Again with the condition: a late renewal may have come first.
-        late = (ATTEMPTS.c.token == token) & open_ & (ATTEMPTS.c.expires_at < utc_now())
-        lost = {"state": AttemptState.LOST, "ended_at": ATTEMPTS.c.expires_at, "failure": "lost"}
-        if connection.execute(update(ATTEMPTS).where(late).values(lost)).rowcount:
-            _fail_if_lost_too_often(connection, token, trial_id, lost_retries)
-
-
-def _fail_if_lost_too_often(connection: Connection, token: str, trial_id: int, lost_retries: int) -> None:
-    lost = (ATTEMPTS.c.trial_id == trial_id) & (ATTEMPTS.c.failure == "lost")
-    times = connection.scalar(select(func.count()).select_from(ATTEMPTS).where(lost)) or 0
-    if times > lost_retries:
-        ended = {"state": AttemptState.FINISHED, "message": f"its worker was lost {times} times"}
-        connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.token == token).values(ended))
-        end_trial(connection, trial_id, Ending(TrialState.FAIL, attributes={"failure": "lost"}))
+    return connection.scalar(select(ATTEMPTS.c.token).where(open_).limit(1)) is not None
 
 
 def _unfinished(connection: Connection, study_id: int) -> _Taken | None:
-    trials = _optuna.TRIALS
-    last = (
-        select(ATTEMPTS.c.trial_id, func.max(ATTEMPTS.c.attempt).label("attempt"))
-        .where(ATTEMPTS.c.study_id == study_id)
-        .group_by(ATTEMPTS.c.trial_id)
-        .subquery()
-    )
-    waiting = (AttemptState.INTERRUPTED, AttemptState.LOST)
-    row = connection.execute(
-        select(trials.c.trial_id, trials.c.number, ATTEMPTS.c.attempt)
-        .join(ATTEMPTS, ATTEMPTS.c.trial_id == trials.c.trial_id)
-        .join(last, (last.c.trial_id == ATTEMPTS.c.trial_id) & (last.c.attempt == ATTEMPTS.c.attempt))
-        .where(ATTEMPTS.c.study_id == study_id, ATTEMPTS.c.state.in_(waiting), trials.c.state == TrialState.RUNNING)
-        .order_by(trials.c.number)
-        .limit(1)
-    ).one_or_none()
+    row = connection.execute(_UNFINISHED, {"study": study_id}).one_or_none()
     if row is None:
         return None
-    return _Taken(row.trial_id, row.number, row.attempt + 1, _checkpoint(connection, row.trial_id))
+    return _Taken(row.trial_id, row.number, row.attempt + 1, *_progress(connection, row.trial_id))
 
 
-def _checkpoint(connection: Connection, trial_id: int) -> str | None:
-    """The newest that an attempt has named; one that failed by itself leaves none, as it would fail there again."""
+def _first_unfinished() -> Any:
+    trials, later = _optuna.TRIALS, ATTEMPTS.alias("later")
+    waiting = (AttemptState.INTERRUPTED, AttemptState.LOST)
+    taken_up = exists().where(later.c.trial_id == ATTEMPTS.c.trial_id, later.c.attempt > ATTEMPTS.c.attempt)
+    return (
+        select(trials.c.trial_id, trials.c.number, ATTEMPTS.c.attempt)
+        .join(ATTEMPTS, ATTEMPTS.c.trial_id == trials.c.trial_id)
+        .where(ATTEMPTS.c.study_id == bindparam("study"), ATTEMPTS.c.state.in_(waiting))
+        .where(trials.c.state == TrialState.RUNNING, ~taken_up)
+        .order_by(trials.c.number)
+        .limit(1)
+    )
+
+
+_UNFINISHED = _first_unfinished()
+
+
+def _progress(connection: Connection, trial_id: int) -> tuple[str | None, int]:
+    """The newest checkpoint that an attempt has named, and the last epoch that one has reported."""
     rows = connection.execute(
         select(ATTEMPTS.c.checkpoint, ATTEMPTS.c.failure)
         .where(ATTEMPTS.c.trial_id == trial_id)
         .order_by(ATTEMPTS.c.attempt.desc())
-    )
-    for place, failure in rows:
-        if failure not in (None, "interrupted", "lost"):
+    ).all()
+    values = _optuna.INTERMEDIATE_VALUES.c
+    reported = connection.scalar(select(func.max(values.step)).where(values.trial_id == trial_id))
+    return _checkpoint(rows), reported or 0
+
+
+def _checkpoint(attempts: Sequence[Any]) -> str | None:
+    """Of attempts, newest first; one that failed by itself leaves none, as it would fail there again."""
+    for row in attempts:
+        if row.failure not in (None, "interrupted", "lost"):
             return None
-        if place is not None:
-            return str(place)
+        if row.checkpoint is not None:
+            return str(row.checkpoint)
     return None
 
 
@@ -222,8 +260,7 @@ def _enqueued(connection: Connection, study_id: int) -> _Taken | None:
 
 def _new(connection: Connection, study_id: int) -> _Taken:
     trials = _optuna.TRIALS
-    # As Optuna numbers them; nobody else adds one before we commit.
-    number = connection.scalar(select(func.count()).select_from(trials).where(trials.c.study_id == study_id)) or 0
+    number = _trial_rows.next_number(connection, study_id)
     row = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": utc_now()}
     trial_id = connection.execute(insert(trials).values(row)).inserted_primary_key[0]  # type: ignore[index]
     return _Taken(trial_id, number, 1)

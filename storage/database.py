@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
-from storage._engine import new_engine
+from storage._engine import IDLE_TIMEOUT_S, new_engine, single_statements
 from storage._transient import transient
 from storage._url import database_url, redacted
 from storage.errors import DatabaseError
@@ -26,7 +26,7 @@ COLLISIONS = 10
 """How often a transaction is tried that the database ends in favour of another."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
 _DEADLOCK_STATES = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
-_DEADLOCK_CODES = (1020, 1213)  # MariaDB: record changed since last read, deadlock
+_DEADLOCK_CODES = (1020, 1213, 1412)  # MariaDB: record changed since last read, deadlock, table just upgraded
 _REMEDIES = {
     "sqlite": "check that the file and its folder can be read and written, and that the disk has room",
     "postgresql": "check that it runs, is reachable and lets this user in",
@@ -49,8 +49,22 @@ class Database:
         """
         self.url = database_url(url)
         self.patience_s = patience_s
-        self._engine = new_engine(self.url)
+        self._use(IDLE_TIMEOUT_S)
+
+    def limit_idle(self, seconds: float) -> None:
+        """Have a server end transactions in which this process falls silent, so that nobody waits longer for it.
+
+        Args:
+            seconds: The limit; 60 at first.
+        """
+        self.close()
+        self._use(seconds)
+
+    def _use(self, idle_timeout_s: float) -> None:
+        self._engine = new_engine(self.url, idle_timeout_s)
         self._writing = self._engine.execution_options(write=True)
+        self._writing_fast = self._engine.execution_options(write=True, durable=False)
+        self._single = single_statements(self._writing_fast)
 
     @property
     def name(self) -> str:
@@ -68,10 +82,14 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
         """A transaction that may write; on SQLite it holds the only write lock from its start.
 
         Elsewhere each of its statements sees what was committed before the statement.
+
+        Args:
+            durable: Whether it must outlive a crash of the machine. False saves SQLite the wait for the disk: such a
+                crash may undo this transaction and those after it, up to the next durable one. Servers keep all.
 
         Raises:
             DatabaseError: The database cannot be reached or written.
@@ -79,7 +97,17 @@ class Database:
             Unreachable: The connection was lost or a lock not given; see `retried`.
             IntegrityError: Another transaction has written the same key, or removed what a row refers to.
         """
-        with self._explained(), self._writing.begin() as connection:
+        with self._explained(), (self._writing if durable else self._writing_fast).begin() as connection:
+            yield connection
+
+    @contextmanager
+    def statement(self) -> Iterator[Connection]:
+        """A transaction of one statement, not durable: a server is asked once, and SQLite locked no longer than for it.
+
+        Raises:
+            DatabaseError, Collision, Unreachable, IntegrityError: As `write`.
+        """
+        with self._explained(), self._single.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -120,7 +148,7 @@ def retried(transaction: Callable[Concatenate[Database, P], T]) -> Callable[Conc
 
     @functools.wraps(transaction)
     def run(database: Database, *args: P.args, **kwargs: P.kwargs) -> T:
-        end, pause = time.monotonic() + database.patience_s, FIRST_PAUSE_S
+        began, pause = time.monotonic(), FIRST_PAUSE_S
         collisions = 0
         while True:
             try:
@@ -131,7 +159,7 @@ def retried(transaction: Callable[Concatenate[Database, P], T]) -> Callable[Conc
                     raise
                 time.sleep(random.uniform(0.0, 0.02 * collisions))  # seconds; apart from the one it collided with
             except Unreachable as error:
-                if time.monotonic() + pause > end:
+                if time.monotonic() + pause > began + database.patience_s:  # which may be cut short meanwhile
                     raise
                 if pause == FIRST_PAUSE_S:
                     logger.warning("%s; trying again for up to %.0f s", error, database.patience_s)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, select
 from storage import _optuna
 from storage.attempts import held_seconds
 from storage.clock import utc_now
-from storage.database import Database
+from storage.database import Database, retried
 from storage.tables import ATTEMPTS, AttemptState
 
 
@@ -52,6 +52,7 @@ class TrialRow:
     started_at: datetime | None
 
 
+@retried
 def read_trials(database: Database, study_id: int) -> list[TrialRow]:
     """All trials of the study by number, from a handful of statements."""
     with database.read() as connection:

@@ -29,6 +29,7 @@ class Opening:
     metrics: Mapping[str, float | None]
 
 
+@retried
 def list_openings(database: Database, study_id: int) -> list[Opening]:
     """All openings of the study's test events, oldest first."""
     trials = _optuna.TRIALS

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from optuna.trial import FrozenTrial
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from storage import _optuna
+from storage import _optuna, _trial_rows
 from storage._schema import ensure_tables
 from storage.clock import utc_now
 from storage.database import Database, retried
@@ -143,6 +144,7 @@ _JOINED = STUDIES.join(_optuna.STUDIES, STUDIES.c.study_id == _optuna.STUDIES.c.
 _RECORDS = select(STUDIES, _optuna.STUDIES.c.study_name).select_from(_JOINED)
 
 
+@retried
 def load_study(database: Database, name: str) -> StudyRecord:
     """The study of that name.
 
@@ -160,6 +162,7 @@ def load_study(database: Database, name: str) -> StudyRecord:
     raise StudyMissing(f"no study {name!r} in {database.name}; it has: {', '.join(known) or 'none'}")
 
 
+@retried
 def list_studies(database: Database) -> list[StudyRecord]:
     """All studies that Studyhall created, oldest first; a database without our tables has none."""
     with database.read() as connection:
@@ -193,10 +196,12 @@ def change_config(
     *,
     goal_reached: str | None,
     changed_by: str,
+    enqueued: Sequence[FrozenTrial] = (),
 ) -> None:
     """Store a changed configuration and who changed what; the study runs on if the budget has room again.
 
     Args:
+        enqueued: Waiting trials that are added with it.
         goal_reached: Why no more trials are needed by the new configuration, or None.
 
     Raises:
@@ -213,16 +218,23 @@ def change_config(
         found = connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(changed))
         if not found.rowcount:
             raise StudyMissing(f"the study with id {study_id} in {database.name} has been deleted")
+        for template in enqueued:
+            _trial_rows.create(connection, study_id, template)
         for change in changes:
             what = {"key": change.key, "old": json.dumps(change.old), "new": json.dumps(change.new)}
             connection.execute(insert(CHANGES).values(changed_at=utc_now(), **who, **what))
 
 
-def set_state(connection: Connection, study_id: int, state: StudyState, reason: str | None = None) -> None:
+@retried
+def set_state(database: Database, study_id: int, state: StudyState, reason: str | None = None) -> None:
     """Let the study's agents run, pause or stop."""
-    connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(state=state, state_reason=reason))
+    changed = update(STUDIES).where(STUDIES.c.study_id == study_id).values(state=state, state_reason=reason)
+    with database.write() as connection:
+        connection.execute(changed)
 
 
-def set_goal_reached(connection: Connection, study_id: int, reason: str) -> None:
+@retried
+def set_goal_reached(database: Database, study_id: int, reason: str) -> None:
     """No more trials are needed, and why."""
-    connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(goal_reached=reason))
+    with database.write() as connection:
+        connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(goal_reached=reason))

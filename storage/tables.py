@@ -29,7 +29,8 @@ class StudyState(enum.StrEnum):
     """What the agents of a study may do."""
 
     RUNNING = "running"  # new trials may be claimed
-    PAUSED = "paused"  # running trials go on, none is claimed
+    PAUSED = "paused"  # by somebody: running trials go on, none is claimed, agents wait
+    HALTED = "halted"  # by an agent after repeated errors: as paused, but agents end
     STOPPED = "stopped"  # running trials are handed back at the next batch
 
 
@@ -64,6 +65,7 @@ STUDIES = Table(
     Column("started", Integer, nullable=False, default=0),  # trials that our claims have started
     Column("goal_reached", Text),  # why no more trials are needed; null: they are
     Column("created_at", TIMESTAMP, nullable=False),
+    Column("reap_after", TIMESTAMP),  # until then no lease is reaped: an agent has come back after an outage
 )
 
 AGENTS = Table(
@@ -104,7 +106,7 @@ ATTEMPTS = Table(
     Column("started_at", TIMESTAMP, nullable=False),
     Column("expires_at", TIMESTAMP, nullable=False),
     Column("ended_at", TIMESTAMP),
-    Column("epoch", Integer, nullable=False, default=0),  # last one reported
+    Column("epoch", Integer, nullable=False, default=0),  # not used; SQLite before 3.35 cannot drop a column
     Column("checkpoint", Text),  # where the training's state lies; an attempt after it goes on from there
     Column("weights", Text),  # where the best weights lie
     UniqueConstraint("trial_id", "attempt", name="uq_studyhall_attempts_trial"),

@@ -142,6 +142,22 @@ class TrialStorage(StudiesPart):
             trials = self._reading(lambda connection: self._synced(connection, study_id).trials(states))
         return copy.deepcopy(trials) if deepcopy else trials
 
+    def read_curves(self, connection: Connection, study_id: int) -> None:
+        """Read states and reported values, inside a transaction, for `seen_trials`."""
+        with self._lock:
+            self._caches.setdefault(study_id, StudyCache(study_id)).sync_curves(connection)
+
+    def seen_trials(self, study_id: int, *, deepcopy: bool, states: Container[TrialState] | None) -> list[FrozenTrial]:
+        """All trials as last read, without a statement; of running ones parameters and attributes may be missing."""
+        with self._lock:
+            trials = self._caches[study_id].trials(states)
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    def seen_trial(self, study_id: int, trial_id: int) -> FrozenTrial:
+        """One trial as last read."""
+        with self._lock:
+            return self._caches[study_id].by_id[trial_id]
+
     def _synced(self, connection: Connection, study_id: int) -> StudyCache:
         _study_rows.require(connection, study_id)
         cache = self._caches.setdefault(study_id, StudyCache(study_id))

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Container
 from typing import Any
 
 from storage.files import join, read_file, write_file
@@ -18,8 +19,15 @@ COST = 50.0
 class Checkpoints:
     """The checkpoints of one attempt, in its own folder: no two attempts share a file."""
 
-    def __init__(self, run: TrialRun, folder: str) -> None:
-        self._run, self._folder = run, folder
+    def __init__(self, run: TrialRun, folder: str, rungs: Container[int]) -> None:
+        """Prepare; nothing is written yet.
+
+        Args:
+            run: The attempt.
+            folder: Its own.
+            rungs: Epochs after which one is always written, if the trial goes on.
+        """
+        self._run, self._folder, self._rungs = run, folder, rungs
         self._since, self._cost_s = time.monotonic(), 0.0
 
     def read(self, place: str | None) -> dict[str, Any] | None:
@@ -34,9 +42,11 @@ class Checkpoints:
             return None
 
     def write_if_due(self) -> str | None:
-        """Write one after an epoch if the last is long enough ago; its place, or None."""
-        due = max(LEAST_S, COST * self._cost_s)
-        return self._write() if time.monotonic() - self._since >= due and not self._run.trainer.finished else None
+        """Write one after an epoch at a rung, or if the last is long enough ago; its place, or None."""
+        trainer = self._run.trainer
+        long_ago = time.monotonic() - self._since >= max(LEAST_S, COST * self._cost_s)
+        due = long_ago or trainer.epoch in self._rungs
+        return self._write() if due and not trainer.finished else None
 
     def last_one(self) -> str | None:
         """Write one at a batch boundary before the trial is dropped; its place, or None if there is nothing to keep."""

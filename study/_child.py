@@ -1,7 +1,8 @@
 """A worker as its agent sees it."""
 
 import contextlib
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import Any
@@ -25,6 +26,7 @@ class Worker:
         begun: Whether the trial has reached it.
         deadline: `time.monotonic` after which its trial, or its start, has taken too long; None means never.
         handing_back: Whether it has been told to drop the trial.
+        spoken: `time.monotonic` of the last word between it and its agent.
     """
 
     slot: int
@@ -37,6 +39,7 @@ class Worker:
     claim: Claim | None = None
     begun: bool = False
     handing_back: bool = False
+    spoken: float = field(default_factory=time.monotonic)
 
     @property
     def pid(self) -> int:
@@ -50,13 +53,17 @@ class Worker:
 
     def send(self, message: object) -> None:
         """Say something; to a dead worker that is no error, since `Pool.wait` tells of its death."""
+        self.spoken = time.monotonic()
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
     def receive(self) -> Any:
         """Its next message if there is one, None if not; a worker that has hung up is killed."""
         try:
-            return self.connection.recv() if self.connection.poll() else None
+            if not self.connection.poll():
+                return None
+            self.spoken = time.monotonic()
+            return self.connection.recv()
         except (EOFError, OSError):
             self.process.join(EXIT_CODE_S)
             self.kill()
@@ -73,6 +80,12 @@ class Worker:
     def take(self, claim: Claim, deadline: float | None) -> None:
         """Have a trial in hand."""
         self.claim, self.deadline, self.begun, self.handing_back = claim, deadline, False, False
+
+    def forgive(self, seconds: float) -> None:
+        """Count so much of the time that has passed for nothing."""
+        self.spoken = min(self.spoken + seconds, time.monotonic())
+        if self.deadline is not None:
+            self.deadline += seconds
 
     def drop(self) -> None:
         """Have no trial in hand any more."""

@@ -6,10 +6,11 @@ from typing import Any
 
 from objectives._fit_settings import EpochResult
 from storage.attempts import Claim
+from storage.endings import Ending
 from study._child import Worker
 from study._ledger import Ledger
-from study._messages import Begun, Checkpointed, Done, Failed, HandedBack, Order, Ready
-from study._outcomes import crashed, ending_of, timed_out
+from study._messages import Begun, Checkpointed, Done, Failed, HandedBack, Order, Progress, Ready
+from study._outcomes import crashed, ending_of, stalled, timed_out
 from study._pool import Pool
 
 logger = logging.getLogger(__name__)
@@ -42,18 +43,19 @@ class Crew:
                 self._died(ready)
 
     def end_overdue(self) -> None:
-        """Kill workers whose trial takes too long.
+        """Kill workers whose trial takes too long, or that are frozen.
 
         Raises:
             ForkserverLost, WorkersUnusable: As `Pool.replace`.
         """
+        self._pool.attend()
         limit = self._ledger.stored.config.budget.trial_timeout
         for worker in self._pool.overdue():
             worker.kill()
-            if worker.claim is not None:
-                self._ledger.end(worker.claim, timed_out(limit or 0.0, worker.device))
-                worker.drop()
-            self._pool.replace(worker)
+            self._lost(worker, timed_out(limit or 0.0, worker.device))
+        for worker in self._pool.stalled():
+            worker.kill()
+            self._lost(worker, stalled(self._pool.stall_s or 0.0, worker.device))
 
     def drop_all(self) -> None:
         """Kill every worker that has a trial in hand, and hand the trial back."""
@@ -74,7 +76,7 @@ class Crew:
             order = Order.HAND_BACK if worker.handing_back else self._ledger.epoch(worker.claim, message)
             worker.handing_back = order is Order.HAND_BACK
             worker.send(order)
-        elif worker.claim is not None:
+        elif worker.claim is not None and not isinstance(message, Progress):
             self._ended(worker, worker.claim, message)
             worker.drop()
             if isinstance(message, Failed) and message.broken:
@@ -88,12 +90,16 @@ class Crew:
             self._ledger.end(claim, ending)
 
     def _died(self, worker: Worker) -> None:
-        if worker.claim is not None and worker.begun:
-            self._ledger.end(worker.claim, crashed(worker.process.exitcode, worker.device))
-        else:
+        if worker.claim is None or not worker.begun:
             logger.warning("idle worker %d ended (exit status %s)", worker.slot, worker.process.exitcode)
-            if worker.claim is not None:
-                self._ledger.hand_back(worker.claim)
+        self._lost(worker, crashed(worker.process.exitcode, worker.device))
+
+    def _lost(self, worker: Worker, ending: Ending) -> None:
+        """Replace a worker that is gone; its trial ends so, or was not its fault if it has not reached it."""
+        if worker.claim is not None and worker.begun:
+            self._ledger.end(worker.claim, ending)
+        elif worker.claim is not None:
+            self._ledger.hand_back(worker.claim)
         worker.drop()
         if self.ending:
             self._pool.remove(worker)

@@ -18,6 +18,9 @@ def failed(error: BaseException) -> Failed:
         return _plain("oom", _first_line(error) or "out of memory")
     if isinstance(error, DataError):
         return _plain("data", str(error))
+    if _unreadable(error):
+        said = _first_line(error)
+        return _plain("data", f"the events cannot be read (HDF5 says: {said}); copy or download the file again")
     details = "".join(traceback.format_exception(error))
     line = _first_line(error)
     reason = printable(f"{type(error).__name__}{f': {line}' if line else ''}")
@@ -41,6 +44,12 @@ def _first_line(error: BaseException) -> str:
 def _breaks_device(error: BaseException) -> bool:
     # After such an error of CUDA every later call of the process fails too.
     return isinstance(error, RuntimeError) and "CUDA error" in str(error)
+
+
+def _unreadable(error: BaseException) -> bool:
+    # HDF5 has no error of its own; the innermost frame tells it from the other errors of files.
+    raised_in = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
+    return isinstance(error, OSError) and any(name.startswith("h5py.") for name in raised_in)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -6,7 +6,6 @@ still, were stopped or are done. The decisions are those of Optuna's `Successive
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from objectives._task import Direction
@@ -38,18 +37,17 @@ class Halving:
             rung *= self.reduction_factor
         return tuple(found)
 
-    def stops(self, value: float, others: Sequence[float]) -> bool:
+    def stops(self, value: float, others: int, better: int) -> bool:
         """Whether a trial with this value at a rung is stopped.
 
         Args:
             value: Its own.
-            others: Of all other trials that have reached the rung.
+            others: How many other trials have reached the rung.
+            better: How many of them have a better value.
         """
         if math.isnan(value):
             return True
-        reached = len(others) + 1
+        reached = others + 1
         if reached <= self.bootstrap:
             return True
-        room = max(1, reached // self.reduction_factor)
-        better = sum(other > value if self.direction == "maximize" else other < value for other in others)
-        return better >= room
+        return better >= max(1, reached // self.reduction_factor)

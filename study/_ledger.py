@@ -10,10 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from objectives._fit_settings import EpochResult
 from storage import attempts, files, studies
-from storage.attempts import Claim, Ending
-from storage.database import Database
+from storage.attempts import Claim
+from storage.endings import Ending
 from storage.errors import LeaseLost, StudyhallError
 from storage.tables import StudyState
+from storage.trial_storage import TrialStorage
 from study._failures import failed
 from study._messages import Order, TrialJob
 from study._outcomes import ending_of, log_outcome, reason_of
@@ -39,9 +40,10 @@ class Ledger:
         stored: The study as last read.
     """
 
-    def __init__(self, database: Database, stored: StoredStudy, plan: Plan, study: optuna.Study) -> None:
-        self._database, self.stored, self._plan, self._study = database, stored, plan, study
-        self._pruning = make_pruning(database, plan, study, stored.study_id)
+    def __init__(self, storage: TrialStorage, stored: StoredStudy, plan: Plan) -> None:
+        self._database, self.stored, self._plan = storage.database, stored, plan
+        self._study = optuna.load_study(study_name=stored.name, storage=storage)
+        self._pruning = make_pruning(plan, storage, stored.name, stored.study_id)
         self._equal_reasons: list[str] = []
 
     def begin(self, claim: Claim, device: str) -> TrialJob | None:
@@ -59,16 +61,18 @@ class Ledger:
         except Exception as error:
             self.end(claim, ending_of(failed(error), device, weights=self.weights(claim)))
             return None
-        return TrialJob(claim.number, sampled, attempt_folder(self.stored, claim), claim.checkpoint)
+        return TrialJob(claim.number, sampled, attempt_folder(self.stored, claim), claim.checkpoint, claim.attempt)
 
     def epoch(self, claim: Claim, result: EpochResult) -> Order:
         """Record an epoch; what the worker shall do next."""
         try:
             value = result.metrics[self._plan.metric]
-            attempts.report(self._database, claim, result.epoch, value, self.stored.config.lease.seconds)
+            attempts.report(self._database, claim, result.epoch, value, self._pruning.reading(result.epoch))
         except LeaseLost as lost:
             logger.warning("%s; it is dropped here", lost)
             return Order.HAND_BACK
+        if result.epoch < claim.reported:  # an earlier attempt was let through here
+            return Order.CONTINUE
         return Order.PRUNE if self._pruning.stops(claim, result.epoch, value) else Order.CONTINUE
 
     def end(self, claim: Claim, ending: Ending) -> None:
@@ -117,11 +121,15 @@ class Ledger:
             logger.warning("%s", lost)
             self._remove(claim)
 
-    def renew(self, claims: list[Claim]) -> tuple[StudyState, set[str]]:
-        """Renew leases and read the study anew; its state, and the tokens of the trials that are still ours."""
+    def renew(self, claims: list[Claim], *, away: str | None) -> tuple[StudyState, set[str]]:
+        """Renew leases and read the study anew; its state, and the tokens of the trials that are still ours.
+
+        Args:
+            away: The agent's id if that could not be done for a whole lease.
+        """
         tokens = [claim.token for claim in claims]
         lease = self.stored.config.lease.seconds
-        state, held = attempts.renew(self._database, self.stored.study_id, tokens, lease)
+        state, held = attempts.renew(self._database, self.stored.study_id, tokens, lease, away=away)
         self.stored = load_stored(self._database, self.stored.name)
         return state, held
 
@@ -136,8 +144,7 @@ class Ledger:
         plan = replace(self._plan, config=self.stored.config)  # the goal may have been changed meanwhile
         reason = goal_reached(plan, [ending.attributes or {}])
         if reason is not None:
-            with self._database.write() as connection:
-                studies.set_goal_reached(connection, self.stored.study_id, reason)
+            studies.set_goal_reached(self._database, self.stored.study_id, reason)
 
     def _note_mistake(self, ending: Ending) -> None:
         if ending.failure not in MISTAKES:
@@ -148,5 +155,4 @@ class Ledger:
         if len(self._equal_reasons) >= EQUAL_ERRORS:
             why = f"{EQUAL_ERRORS} trials in a row failed with: {reason}"
             logger.error("the study pauses: %s", why)
-            with self._database.write() as connection:
-                studies.set_state(connection, self.stored.study_id, StudyState.PAUSED, why)
+            studies.set_state(self._database, self.stored.study_id, StudyState.HALTED, why)

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+WEIGHTS = "best.safetensors"
+"""The file of a trial's best weights, which its worker leaves in the attempt's folder."""
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -28,17 +31,37 @@ class TrialJob:
         sampled: The sampled hyperparameters by name.
         folder: The attempt's own, for its weights and checkpoints.
         resume: A checkpoint to go on from, or None.
+        attempt: Its number.
     """
 
     number: int
     sampled: Mapping[str, Any]
     folder: str
     resume: str | None
+    attempt: int = 1
 
 
 @dataclass(frozen=True)
 class Begun:
     """The job has arrived: what ends the worker from now on is the trial's fault."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Batches are being trained; said when nothing else was for some time."""
+
+
+PROGRESS_S = 5.0
+"""Often enough for any sensible limit, and no cost."""
+
+
+def progress_s(stall_s: float | None) -> float:
+    """Seconds after which a worker that trains says so.
+
+    Args:
+        stall_s: Silence after which its agent gives it up, or None.
+    """
+    return PROGRESS_S if stall_s is None else min(PROGRESS_S, stall_s / 4)
 
 
 class Order(enum.Enum):

@@ -6,7 +6,8 @@ import signal
 from optuna.trial import TrialState
 
 from storage.agents import user_and_host
-from storage.attempts import Claim, Ending
+from storage.attempts import Claim
+from storage.endings import Ending
 from study._messages import Done, Failed
 
 logger = logging.getLogger(__name__)
@@ -36,15 +37,28 @@ def crashed(exit_code: int | None, device: str) -> Ending:
     """
     reason = f"the worker ended with exit status {exit_code}"
     if exit_code is not None and exit_code < 0:
-        reason = f"the worker was killed by {signal.Signals(-exit_code).name}"
+        reason = f"the worker was killed by {_signal_name(-exit_code)}"
     if exit_code == -signal.SIGKILL:
         reason += "; if nobody did that, the machine was out of memory"
     return _failure("crash", reason, reason, device)
 
 
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time signals have no name
+        return f"signal {number}"
+
+
 def timed_out(limit_s: float, device: str) -> Ending:
     """How a trial ends that has taken too long."""
     reason = f"not done within budget.trial_timeout, {limit_s:g} s"
+    return _failure("timeout", reason, reason, device)
+
+
+def stalled(silence_s: float, device: str) -> Ending:
+    """How a trial ends whose worker gives no sign of life."""
+    reason = f"no batch was finished for {silence_s:g} s (workers.stall): the worker was frozen, or hangs"
     return _failure("timeout", reason, reason, device)
 
 
@@ -54,6 +68,7 @@ def _failure(failure: str, reason: str, details: str, device: str) -> Ending:
         attributes={"failure": failure, "reason": reason, **_where(device)},
         failure=failure,
         message=details,
+        constraints={"memory": 1.0} if failure == "oom" else None,
     )
 
 

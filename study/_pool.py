@@ -11,7 +11,7 @@ import psutil
 from study import _worker
 from study._child import EXIT_CODE_S, Worker
 from study._forkserver import Forkserver, ForkserverLost, WorkersUnusable
-from study._messages import Ready
+from study._messages import Ready, progress_s
 
 READY_TIMEOUT_S = 300.0
 """For a fork to say that it is ready; a first CUDA context takes some seconds."""
@@ -23,7 +23,11 @@ MOST_STILLBORN, MOST_RESTARTS = 3, 3
 
 
 class Pool:
-    """Warm workers, one per device slot. Use as a context manager: leaving it leaves no process behind."""
+    """Warm workers, one per device slot. Use as a context manager: leaving it leaves no process behind.
+
+    Attributes:
+        stall_s: Silence after which a worker with a trial is given up, or None.
+    """
 
     def __init__(self, devices: Sequence[str], job: dict[str, Any], threads: int) -> None:
         """Prepare; `start` loads the events and starts the workers.
@@ -36,6 +40,8 @@ class Pool:
         self._server = Forkserver(job)
         self._threads = threads
         self._devices = list(devices)
+        self.stall_s: float | None = job["config"]["workers"]["stall"]
+        self._attended = time.monotonic()
         self._stillborn = self._restarts = 0
         self.workers: list[Worker] = []
 
@@ -122,10 +128,29 @@ class Pool:
             time.sleep(0.01)  # seconds; a dying process closes its pipes some time before it counts as dead
         return True
 
+    def attend(self) -> None:
+        """Take note that the agent is awake, after each `wait`.
+
+        While it was frozen, or waited for its database, it neither read what its workers said nor answered them: that
+        time counts against none of them.
+        """
+        now = time.monotonic()
+        away = now - self._attended - 2 * progress_s(self.stall_s)
+        for worker in self.workers if away > 0 else []:
+            worker.forgive(away)
+        self._attended = now
+
     def overdue(self) -> list[Worker]:
         """Workers past their deadline."""
         now = time.monotonic()
         return [worker for worker in self.workers if worker.deadline is not None and now > worker.deadline]
+
+    def stalled(self) -> list[Worker]:
+        """Workers with a trial that have said nothing for too long."""
+        if self.stall_s is None:
+            return []
+        since = time.monotonic() - self.stall_s
+        return [worker for worker in self.workers if worker.claim is not None and worker.spoken < since]
 
     def wait(self, timeout_s: float, also: Iterable[Any] = ()) -> list[Any]:
         """Workers that have said something or have died, and those of `also` that are ready."""

@@ -2,28 +2,46 @@
 
 import gc
 import os
+import select
+import time
 from multiprocessing.connection import Connection
 from typing import Any
 
 from objectives._errors import Interrupted
 from objectives._fit_settings import EpochResult
+from storage._failpoints import WRITTEN, reached
 from storage.files import join, write_file
 from study import _preload
 from study._checkpoints import Checkpoints
 from study._failures import failed
 from study._lifeline import end_with_parent, end_with_peer
-from study._messages import Begun, Checkpointed, Done, Failed, HandedBack, Order, Ready, TrialJob
+from study._messages import (
+    PROGRESS_S,
+    WEIGHTS,
+    Begun,
+    Checkpointed,
+    Done,
+    Failed,
+    HandedBack,
+    Order,
+    Progress,
+    Ready,
+    TrialJob,
+    progress_s,
+)
+from study._rungs import rungs_of
 from study._training import TrialRun
-from study.files import WEIGHTS
 
 
 class _Agent:
     """The other end of the pipe. When it is gone, so is this process."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, progress_s: float = PROGRESS_S) -> None:
+        self._connection, self._progress_s = connection, progress_s
+        self._said = time.monotonic()
 
     def send(self, message: object) -> None:
+        self._said = time.monotonic()
         try:
             self._connection.send(message)
         except OSError:
@@ -44,8 +62,14 @@ class _Agent:
         return order
 
     def wants_trial_back(self) -> bool:
-        """Whether it has said so meanwhile."""
+        """Whether it has said so meanwhile; asked at every batch, so it hears of progress here."""
+        if time.monotonic() - self._said >= self._progress_s and self._listens():
+            self.send(Progress())
         return self._connection.poll() and self.receive() is Order.HAND_BACK
+
+    def _listens(self) -> bool:
+        # One that is frozen, or waits for its database, must not keep this process from training: a pipe fills up.
+        return bool(select.select([], [self._connection], [], 0)[1])
 
 
 def main(connection: Connection, device: str, threads: int) -> None:
@@ -57,7 +81,8 @@ def main(connection: Connection, device: str, threads: int) -> None:
     """
     end_with_parent()
     end_with_peer(connection)
-    agent, warm = _Agent(connection), _preload.WARM
+    warm = _preload.WARM
+    agent = _Agent(connection, progress_s(warm.plan.config.workers.stall if warm else None))
     error = _preload.ERROR or _use(device, threads)
     agent.send(Ready(os.getpid(), warm.parts if warm else (), error))
     if warm is None or error is not None:
@@ -86,7 +111,7 @@ def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> 
     """Train one trial; how it ended."""
     answer: Done | Failed | HandedBack
     run = TrialRun(warm.plan, warm.facts, job.number, job.sampled, device)
-    checkpoints = Checkpoints(run, job.folder)
+    checkpoints = Checkpoints(run, job.folder, rungs_of(warm.plan))
     try:
         answer = _train(agent, warm, job, run, checkpoints)
     except Interrupted:
@@ -111,6 +136,7 @@ def _train(
             break
         place = checkpoints.write_if_due()
         if place is not None:
+            reached("checkpoint", WRITTEN, job.number, job.attempt)
             agent.send(Checkpointed(place))
     epochs.close()
     if run.value != run.value:

@@ -8,11 +8,9 @@ import time
 from types import FrameType
 from typing import Any
 
-import optuna
-
 from storage import agents
 from storage.claims import Refusal, claim
-from storage.database import Database
+from storage.clock import awake
 from storage.errors import DatabaseError
 from storage.tables import StudyState
 from storage.trials import open_storage, quiet_optuna
@@ -23,7 +21,6 @@ from study._ledger import Ledger
 from study._pool import Pool
 from study.devices import device_slots, threads_per_worker
 from study.plan import build_plan
-from study.search import make_pruner
 from study.stored import load_stored
 from study.summary import summarise
 
@@ -33,8 +30,8 @@ POLL_S = 1.0
 """Longest wait for the workers, and between two claims that are refused."""
 HAND_BACK_S = 10.0
 """How long workers may take to reach a batch boundary before they are killed."""
-FINAL = (Refusal.DONE, Refusal.STOPPED, Refusal.PAUSED)
-"""Refusals after which an idle agent ends; another launch goes on."""
+FINAL = (Refusal.DONE, Refusal.STOPPED, Refusal.HALTED)
+"""Refusals after which an idle agent ends; another launch goes on. While the study is paused agents wait."""
 INTERRUPTED = 130
 """Exit status of a process that was told to end."""
 
@@ -61,18 +58,18 @@ class Agent:
         """
         quiet_optuna()
         self._storage = open_storage(url)
-        self._database = Database(url)
+        self._database = self._storage.database
         stored = load_stored(self._database, name)
-        self._storage.patience_s = self._database.patience_s = stored.config.lease.patience
-        plan = build_plan(stored.config, stored.folder)
-        study = optuna.load_study(study_name=name, storage=self._storage, pruner=make_pruner(stored.config))
-        self._ledger = Ledger(self._database, stored, plan, study)
+        self._database.patience_s = stored.config.lease.patience
+        self._database.limit_idle(stored.config.lease.seconds)
+        self._ledger = Ledger(self._storage, stored, build_plan(stored.config, stored.folder))
         wanted = stored.config.workers
         self._slots = device_slots(devices or wanted.devices, wanted.per_device, workers)
         self._supervisor = [] if supervisor is None else [supervisor]
         self._ending = False
         self._state = StudyState.RUNNING
-        self._renew_at = self._claim_at = 0.0
+        self._claim_at = 0.0
+        self._renewed_at: float | None = None
         self._agent_id = ""
 
     def run(self) -> Refusal | None:
@@ -85,7 +82,6 @@ class Agent:
         try:
             return self._nothing_to_do() or self._run()
         finally:
-            self._database.close()
             self._storage.close()
 
     def _run(self) -> Refusal | None:
@@ -103,8 +99,8 @@ class Agent:
     def _nothing_to_do(self) -> Refusal | None:
         """Why it is not worth while to load the events, or None."""
         stored = self._ledger.stored
-        if stored.record.state is not StudyState.RUNNING:
-            return Refusal.PAUSED if stored.record.state is StudyState.PAUSED else Refusal.STOPPED
+        if stored.record.state in (StudyState.STOPPED, StudyState.HALTED):
+            return Refusal.HALTED if stored.record.state is StudyState.HALTED else Refusal.STOPPED
         return Refusal.DONE if summarise(self._database, stored).done else None
 
     def end(self, number: int = 0, frame: FrameType | None = None) -> None:
@@ -113,6 +109,8 @@ class Agent:
             logger.warning("ending at once; trials in hand resume when their lease ends")
             os._exit(INTERRUPTED)
         self._ending = True
+        # A database that is away is waited for no longer than a worker.
+        self._database.patience_s = min(self._database.patience_s, HAND_BACK_S)
 
     def _told_to_end(self) -> bool:
         for supervisor in select.select(self._supervisor, [], [], 0)[0]:
@@ -149,11 +147,14 @@ class Agent:
         return None if self._ending else Refusal.STOPPED
 
     def _renew(self, pool: Pool) -> None:
-        now = time.monotonic()
-        if now < self._renew_at:
+        lease, now = self._ledger.stored.config.lease, awake()
+        silent_s = 0.0 if self._renewed_at is None else now - self._renewed_at
+        if self._renewed_at is not None and silent_s < lease.renew:
             return
-        self._state, held = self._ledger.renew([w.claim for w in pool.workers if w.claim is not None])
-        self._renew_at = now + self._ledger.stored.config.lease.renew
+        # Whoever was frozen, or cut off from the database, renews before anything else, and lets others do so.
+        claims = [w.claim for w in pool.workers if w.claim is not None]
+        self._state, held = self._ledger.renew(claims, away=self._agent_id if silent_s > lease.seconds else None)
+        self._renewed_at = now
         agents.see_agent(self._database, self._agent_id, [(w.slot, w.pid, w.device) for w in pool.workers])
         for worker in pool.workers:
             if worker.claim is not None and worker.claim.token not in held:
@@ -162,6 +163,8 @@ class Agent:
     def _claim_all(self, pool: Pool) -> Refusal | None:
         """Give every idle worker a trial; why one got none, or None."""
         now = time.monotonic()
+        if self._state is StudyState.PAUSED:
+            return Refusal.PAUSED
         for worker in pool.workers if now >= self._claim_at else []:
             refusal = self._claim(worker) if worker.idle else None
             if refusal is not None:
@@ -178,6 +181,7 @@ class Agent:
             slot=worker.slot,
             lease_s=stored.config.lease.seconds,
             lost_retries=stored.config.retry.lost,
+            reap_until=(self._renewed_at or awake()) + stored.config.lease.seconds,
         )
         if isinstance(claimed, Refusal):
             return claimed

@@ -168,10 +168,11 @@ class RetrySection(Section):
 
 
 class WorkersSection(Section):
-    """Devices: ``auto``, ``cpu``, ``cuda:0,cuda:1`` or a list; trials at a time on each."""
+    """Devices: ``auto``, ``cpu``, ``cuda:0,cuda:1`` or a list; trials at a time on each; how long a batch may take."""
 
     devices: Devices = "auto"
     per_device: Count = 1
+    stall: Duration | None = 600.0
 
 
 class LeaseSection(Section):

@@ -1,15 +1,15 @@
 """Control a study from anywhere: every agent sees it at its next renewal."""
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from storage import studies
 from storage.agents import user_and_host
 from storage.database import Database
-from storage.enqueue import enqueue
 from storage.errors import ConfigError
-from storage.history import read_trials
+from storage.history import TrialRow, read_trials
 from storage.studies import Change
 from storage.tables import StudyState
+from study.config import StudyConfig
 from study.stored import budget_of, load_stored
 
 
@@ -21,8 +21,7 @@ def set_study_state(database: Database, name: str, state: StudyState) -> None:
     """
     stored = load_stored(database, name)
     reason = None if state is StudyState.RUNNING else f"{state} by {user_and_host()}"
-    with database.write() as connection:
-        studies.set_state(connection, stored.study_id, state, reason)
+    studies.set_state(database, stored.study_id, state, reason)
 
 
 def retry_failed(database: Database, name: str) -> list[int]:
@@ -41,20 +40,29 @@ def retry_failed(database: Database, name: str) -> list[int]:
     failed = [row for row in rows if row.ours and row.state is TrialState.FAIL and row.number not in again]
     if not failed:
         raise ConfigError(f"study {name!r} has no failed trial that has not been enqueued again")
-    for row in failed:
-        enqueue(database, stored.study_id, row.parameters, attributes={"retry_of": row.number})
-    trials = stored.config.budget.trials
-    if trials is not None:
-        budget = stored.config.budget.model_copy(update={"trials": trials + len(failed)})
-        config = stored.config.model_copy(update={"budget": budget})
-        change = Change("budget.trials", trials, trials + len(failed))
-        studies.change_config(
-            database,
-            stored.study_id,
-            config.to_json(),
-            [change],
-            budget_of(config),
-            goal_reached=None,  # the retried trials shall run
-            changed_by=user_and_host(),
-        )
+    config, changes = _with_room(stored.config, len(failed))
+    studies.change_config(
+        database,
+        stored.study_id,
+        config.to_json(),
+        changes,
+        budget_of(config),
+        goal_reached=None,  # the retried trials shall run
+        changed_by=user_and_host(),
+        enqueued=[_again(row) for row in failed],
+    )
     return [row.number for row in failed]
+
+
+def _again(row: TrialRow) -> FrozenTrial:
+    """The trial to enqueue, as ``study.enqueue_trial`` makes it."""
+    fixed = {"fixed_params": dict(row.parameters)}
+    return create_trial(state=TrialState.WAITING, system_attrs=fixed, user_attrs={"retry_of": row.number})
+
+
+def _with_room(config: StudyConfig, more: int) -> tuple[StudyConfig, list[Change]]:
+    trials = config.budget.trials
+    if trials is None:
+        return config, []
+    budget = config.budget.model_copy(update={"trials": trials + more})
+    return config.model_copy(update={"budget": budget}), [Change("budget.trials", trials, trials + more)]

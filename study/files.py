@@ -7,15 +7,13 @@ from sqlalchemy import select, update
 
 from storage import _optuna, files
 from storage.attempts import Claim
-from storage.database import Database
+from storage.database import Database, retried
 from storage.tables import ATTEMPTS
+from study._messages import WEIGHTS as WEIGHTS
 from study.plan import Plan
 from study.stored import StoredStudy
 
 logger = logging.getLogger(__name__)
-
-
-WEIGHTS = "best.safetensors"
 
 
 def attempt_folder(stored: StoredStudy, claim: Claim) -> str:
@@ -53,6 +51,15 @@ def _quietly(place: str) -> None:
 
 def keep_best_weights(database: Database, stored: StoredStudy, plan: Plan) -> None:
     """Remove the weights of all but the best ``checkpoint.keep`` trials; those removed can be trained again."""
+    for weights in _forget_surplus(database, stored.study_id, plan):
+        folder = weights.rpartition("/")[0]
+        _quietly(folder)
+        _drop_empty(folder.rpartition("/")[0])
+
+
+@retried
+def _forget_surplus(database: Database, study_id: int, plan: Plan) -> list[str]:
+    """Have no attempt name the weights that are not kept; where they lie."""
     trials, values = _optuna.TRIALS, _optuna.TRIAL_VALUES
     order = values.c.value.desc() if plan.direction == "maximize" else values.c.value.asc()
     with database.write() as connection:
@@ -61,19 +68,17 @@ def keep_best_weights(database: Database, stored: StoredStudy, plan: Plan) -> No
             .join(trials, trials.c.trial_id == ATTEMPTS.c.trial_id)
             .join(values, values.c.trial_id == trials.c.trial_id)
             .where(
-                ATTEMPTS.c.study_id == stored.study_id,
+                ATTEMPTS.c.study_id == study_id,
                 ATTEMPTS.c.weights.is_not(None),
                 trials.c.state == TrialState.COMPLETE,
             )
             .order_by(order, trials.c.number)
         ).all()
         surplus = rows[plan.config.checkpoint.keep :]
-        for token, _ in surplus:
+        tokens = sorted(token for token, _ in surplus)  # two agents that forget the same ones lock them in one order
+        for token in tokens:
             connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.token == token).values(weights=None))
-    for _, weights in surplus:
-        folder = weights.rpartition("/")[0]
-        _quietly(folder)
-        _drop_empty(folder.rpartition("/")[0])
+    return [weights for _, weights in surplus]
 
 
 def _drop_empty(folder: str) -> None:

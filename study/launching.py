@@ -11,6 +11,7 @@ from types import FrameType
 
 from storage.database import Database
 from storage.errors import DatabaseError
+from storage.trials import PATIENCE_S
 from study._signals import ENDING, handled
 from study.launchers._launcher import AgentCommand, Launcher, Running
 from study.plan import Plan
@@ -109,6 +110,7 @@ def launch(
                 status = _follow(agents, interrupts, lambda: follow(_look(database, plan)))
             finally:
                 _end_agents(agents)
+        database.patience_s = PATIENCE_S
         summary = _look(database, plan)
         follow(summary)
         return Launched(_end(status, interrupts.count, summary), created, summary, log, status)

@@ -3,71 +3,73 @@
 from typing import Protocol
 
 import optuna
-from optuna.pruners import BasePruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner
 
 from storage._rungs import RungReader
-from storage.attempts import Claim
-from storage.database import Database
+from storage._seen import SeenStudy
+from storage.attempts import Claim, Read
+from storage.trial_storage import TrialStorage
 from study._halving import Halving
+from study._rungs import halving_of
 from study.plan import Plan
+from study.search import make_pruner
 
 
 class Pruning(Protocol):
     """Decides for all trials of one study, as an agent needs it."""
 
+    def reading(self, epoch: int) -> Read | None:
+        """What must be read in the transaction that reports an epoch; None for nothing."""
+        ...
+
     def stops(self, claim: Claim, epoch: int, value: float) -> bool:
-        """Whether the trial ends after this epoch, whose value is in the database."""
+        """Whether the trial ends after this epoch, which has been reported; costs no statement."""
         ...
 
 
 class HalvingPruning:
     """Asynchronous successive halving: one statement at each rung, and none elsewhere, however large the study."""
 
-    def __init__(self, database: Database, plan: Plan, study_id: int, halving: Halving) -> None:
-        self._database, self._halving = database, halving
-        self._rungs = halving.rungs(plan.config.training.epochs)
+    def __init__(self, halving: Halving, study_id: int, epochs: int) -> None:
+        self._halving = halving
+        self._rungs = halving.rungs(epochs)
         self._reader = RungReader(study_id, self._rungs)
+
+    def reading(self, epoch: int) -> Read | None:
+        """See `Pruning`."""
+        return self._reader.read if epoch in self._rungs else None
 
     def stops(self, claim: Claim, epoch: int, value: float) -> bool:
         """See `Pruning`."""
         if epoch not in self._rungs:
             return False
-        with self._database.read() as connection:
-            self._reader.read(connection)
-        return self._halving.stops(value, self._reader.others(epoch, claim.trial_id))
+        standing = self._reader.standing(epoch, claim.trial_id, value)
+        better = standing.higher if self._halving.direction == "maximize" else standing.lower
+        return self._halving.stops(value, standing.others, better)
 
 
 class OptunaPruning:
-    """Any pruner of Optuna's, which looks at all trials of the study."""
+    """Any pruner of Optuna's, which looks at all trials of the study: they are kept in memory."""
 
-    def __init__(self, study: optuna.Study, epochs: int) -> None:
-        self._study, self._epochs = study, epochs
+    def __init__(self, pruner: BasePruner, storage: TrialStorage, name: str, epochs: int) -> None:
+        self._seen, self._epochs = SeenStudy(storage, name), epochs
+        self._study = optuna.Study(name, self._seen, pruner=pruner)  # type: ignore[arg-type]  # it answers to the same calls
+
+    def reading(self, epoch: int) -> Read | None:
+        """See `Pruning`."""
+        return self._seen.read if epoch < self._epochs else None
 
     def stops(self, claim: Claim, epoch: int, value: float) -> bool:
         """See `Pruning`."""
         if epoch >= self._epochs:
             return False
-        return self._study.pruner.prune(self._study, self._study._storage.get_trial(claim.trial_id))
+        return self._study.pruner.prune(self._study, self._seen.get_trial(claim.trial_id))
 
 
-def make_pruning(database: Database, plan: Plan, study: optuna.Study, study_id: int) -> Pruning:
+def make_pruning(plan: Plan, storage: TrialStorage, name: str, study_id: int) -> Pruning:
     """The study's pruning, made from its pruner."""
-    halving = _halving(plan, study.pruner)
+    pruner, epochs = make_pruner(plan.config), plan.config.training.epochs
+    halving = halving_of(plan, pruner)
     if halving is not None:
-        return HalvingPruning(database, plan, study_id, halving)
-    return OptunaPruning(study, plan.config.training.epochs)
-
-
-def _halving(plan: Plan, pruner: BasePruner) -> Halving | None:
-    """Our rule, where the pruner is the one of Optuna's that decides the same."""
-    if plan.config.search.pruner.name != "asha" or not isinstance(pruner, SuccessiveHalvingPruner):
-        return None
-    if pruner._min_resource is None:  # "auto": it waits for the first complete trial
-        return None
-    return Halving(
-        plan.direction,
-        pruner._min_resource,
-        pruner._reduction_factor,
-        pruner._min_early_stopping_rate,
-        pruner._bootstrap_count,
-    )
+        return HalvingPruning(halving, study_id, epochs)
+    return OptunaPruning(pruner, storage, name, epochs)

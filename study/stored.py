@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from objectives._task import Direction
 from storage import studies
+from storage._schema import upgrade_tables
 from storage.agents import user_and_host
 from storage.database import Database
 from storage.errors import ConfigError
@@ -88,6 +89,7 @@ def create_or_update(url: str, plan: Plan) -> bool:
     dataset = open_data(plan)
     database = Database(url)
     try:
+        upgrade_tables(database)
         known = {record.name: record for record in studies.list_studies(database)}
         if config.name in known:
             stored = decoded(known[config.name])
@@ -179,8 +181,7 @@ def _update(database: Database, stored: StoredStudy, plan: Plan) -> None:
 def _resume(database: Database, stored: StoredStudy) -> None:
     """A launch is somebody's wish that the study runs, also when it had been paused or stopped."""
     if stored.record.state is not StudyState.RUNNING:
-        with database.write() as connection:
-            studies.set_state(connection, stored.study_id, StudyState.RUNNING)
+        studies.set_state(database, stored.study_id, StudyState.RUNNING)
 
 
 def _check_workable(plan: Plan, facts: Facts) -> None:

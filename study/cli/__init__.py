@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from study.cli import controlling, data, database, keeping, looking, results, running
+from study.cli import controlling, data, database, drilling, keeping, looking, results, running
 from study.cli._common import EXIT_INTERRUPTED, app, complain
 
 COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
@@ -29,6 +29,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("gc", keeping.gc),
     ("backup", keeping.backup),
     ("restore", keeping.restore),
+    ("drill", drilling.drill),
     ("doctor", looking.doctor),
 )
 

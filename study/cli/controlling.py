@@ -21,23 +21,25 @@ def _set(name: str, storage: str | None, state: "StudyState", what: str) -> int:
 
 @reported
 def pause(name: Name, storage: Storage = None) -> int:
-    """Claim no more trials, on any host. Running ones go on; agents end when theirs have ended."""
+    """Claim no more trials, on any host. Running ones go on to their end, then agents wait for `resume` or `stop`."""
     from storage.tables import StudyState
 
     return _set(
         name,
         storage,
         StudyState.PAUSED,
-        "paused; running trials go on to their end. `studyhall resume` and launch go on",
+        "paused; running trials go on to their end, then the agents wait for `studyhall resume` or stop",
     )
 
 
 @reported
 def resume(name: Name, storage: Storage = None) -> int:
-    """Let a paused or stopped study go on: `studyhall worker NAME`, or launch, starts agents again."""
+    """Let a study go on: agents that wait claim trials again; where they have ended, start them again."""
     from storage.tables import StudyState
 
-    return _set(name, storage, StudyState.RUNNING, "may run; start agents with `studyhall worker` or launch it again")
+    return _set(
+        name, storage, StudyState.RUNNING, "may run; agents that have ended are started by `studyhall worker` or launch"
+    )
 
 
 @reported

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 
 def existing(given: str | None) -> "Database":
-    """The database, which must exist: looking never creates an SQLite file."""
+    """The database, which must exist, brought up to date: looking never creates an SQLite file or tables."""
     from pathlib import Path
 
+    from storage._schema import upgrade_tables
     from storage.database import Database
     from storage.errors import DatabaseError
 
@@ -34,6 +35,7 @@ def existing(given: str | None) -> "Database":
         raise DatabaseError(
             f"there is no database {file}; give --storage URL, or start a study with `studyhall launch`"
         )
+    upgrade_tables(database)
     return database
 
 

@@ -142,7 +142,8 @@ def _line(summary: "Summary", metric: str) -> str:
     best = f"best {metric} {summary.best.value:.4f} (trial {summary.best.number})" if summary.best else "no result yet"
     parts = [f"{len(summary.running)} running", f"{summary.counts.get('PRUNED', 0)} pruned", best]
     failed = summary.counts.get("FAIL", 0)
-    return ", ".join([*parts[:2], *([f"{failed} failed"] if failed else []), parts[2]])
+    held = [f"{summary.state} ({summary.reason})"] if summary.state in ("paused", "halted", "stopped") else []
+    return ", ".join([*held, *parts[:2], *([f"{failed} failed"] if failed else []), parts[2]])
 
 
 @reported

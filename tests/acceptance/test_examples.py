@@ -67,13 +67,16 @@ def test_predictions_are_probabilities_in_the_order_of_the_events(digits: Path) 
     assert np.mean(predictions.argmax(axis=1) == truth) > 0.97
 
 
-def test_only_the_first_of_the_best_sees_the_test_scans_and_the_record_stays(digits: Path) -> None:
-    first = metrics(digits / "best")["test"]
+def test_only_the_first_of_the_best_sees_the_test_scans_and_the_record_stays(folder: Path) -> None:
+    both_complete = ["--set", "budget.trials=2", "--set", "training.epochs=2", "--set", "search.pruner=none"]
+    studyhall(folder, "launch", "digits.yaml", "--workers", "2", "--set", "study.name=pair", *both_complete)
+    studyhall(folder, "export", "pair", "--to", "one")
+    first = metrics(folder / "one")["test"]
 
-    studyhall(digits, "export", "digits", "--top", "2", "--to", "two")
-    status = json.loads(studyhall(digits, "status", "digits", "--json"))
+    studyhall(folder, "export", "pair", "--top", "2", "--to", "two")
+    status = json.loads(studyhall(folder, "status", "pair", "--json"))
 
-    exports = sorted((digits / "two").iterdir())
+    exports = sorted((folder / "two").iterdir())
     assert metrics(exports[0])["test"] == first
     assert metrics(exports[1])["test"] is None
     assert status["tested"] == 1

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 from lab import ODD, Lab, finished
+from optuna.trial import TrialState
 from sqlalchemy import select
 
 from storage.database import Database
@@ -138,3 +139,17 @@ def test_why_trials_failed_is_seen_in_launch_and_in_status(lab: Lab) -> None:
     assert "last failure  trial 4, FAIL (error): ValueError: the user's own mistake" in " ".join(text.split(" "))
     assert again == 0
     assert [trial.state.name for trial in lab.trials()] == ["FAIL"] * 5 + ["COMPLETE"]
+
+
+def test_a_database_of_the_first_version_is_listed_shown_and_continued(lab: Lab) -> None:
+    lab.create(budget={"trials": 1})
+    database = Database(lab.url)
+    with database.write() as connection:
+        connection.exec_driver_sql("DROP TABLE studyhall_alembic_version")
+        connection.exec_driver_sql("ALTER TABLE studyhall_studies DROP COLUMN reap_after")
+    database.close()
+
+    assert lab.run("list")[0] == 0
+    assert lab.run("status", "q")[0] == 0
+    assert lab.run("launch", "q.yaml", "--workers", "1")[0] == 0
+    assert [trial.state for trial in lab.trials()] == [TrialState.COMPLETE]

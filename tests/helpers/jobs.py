@@ -9,9 +9,10 @@ from optuna.trial import TrialState
 
 from storage import attempts, claims, studies
 from storage._schema import ensure_tables
-from storage.attempts import Claim, Ending
+from storage.attempts import Claim
 from storage.claims import Refusal
 from storage.database import Database, database_url
+from storage.endings import Ending
 from storage.studies import Budget
 
 HEAD_START_S = 0.3
@@ -79,7 +80,7 @@ def run_trials(url: str, study_id: int, start: float, hand_back_every: int = 0) 
         if claimed.attempt == 1 and hand_back_every and len(done) % hand_back_every == 0:
             attempts.hand_back(database, claimed)
             continue
-        attempts.report(database, claimed, 1, 0.25, 60.0)
+        attempts.report(database, claimed, 1, 0.25)
         attempts.finish(database, claimed, Ending(TrialState.COMPLETE, values=(0.5,)))
     database.close()
     return done

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from torch import nn
 from models._family import Family, Shape
 from models._hyperparameters import choice, real
 
-MOODS = ("calm", "error", "nan", "memory", "exit", "quit", "segfault", "loop", "eof", "cuda", "unprintable")
+MOODS = (
+    *("calm", "error", "nan", "memory", "cuda memory", "exit", "quit", "segfault", "kill", "loop", "freeze"),
+    *("eof", "cuda", "unprintable"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ def misbehave(mood: str, logits: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("CUDA error: device-side assert triggered")
         case "memory":
             raise MemoryError
+        case "cuda memory":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has 1.00 GiB free.")
         case "nan":
             return logits * float("nan")
         case "exit":
@@ -55,6 +61,10 @@ def misbehave(mood: str, logits: torch.Tensor) -> torch.Tensor:
             sys.exit("enough")
         case "segfault":
             ctypes.string_at(0)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "freeze":
+            os.kill(os.getpid(), signal.SIGSTOP)
         case "loop":
             while True:
                 pass

@@ -14,10 +14,11 @@ from optuna.trial import TrialState
 from sqlalchemy import update
 
 from storage import attempts
-from storage.attempts import Claim, Ending
+from storage.attempts import Claim
 from storage.claims import Refusal, claim
 from storage.clock import utc_now
 from storage.database import Database
+from storage.endings import Ending
 from storage.history import TrialRow
 from storage.tables import ATTEMPTS, STUDIES, StudyState
 from study._training import TrialRun, load_trial_data
@@ -66,6 +67,12 @@ def test_a_study_is_a_function_of_its_seed_and_a_trial_of_its_parameters_and_num
         assert {epoch: alone[epoch] for epoch in trial.values} == trial.values
 
 
+def untouched(lab: Lab, trial: TrialRow) -> bool:
+    """Whether a trial is complete at its first attempt, with the curve that it has without the others."""
+    once = (trial.state, trial.attempts) == (TrialState.COMPLETE, 1)
+    return once and trained_alone(lab, "q", trial) == trial.values
+
+
 def test_each_failure_of_a_users_file_has_its_class_and_the_others_go_on(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -73,27 +80,30 @@ def test_each_failure_of_a_users_file_has_its_class_and_the_others_go_on(
         "error": ("FAIL", "error", "ValueError: the user's own mistake"),
         "nan": ("PRUNED", "nan", "is nan"),
         "memory": ("PRUNED", "oom", "out of memory"),
+        "cuda memory": ("PRUNED", "oom", "CUDA out of memory. Tried to allocate 2.00 GiB."),
         "exit": ("FAIL", "crash", "exit status 0"),
         "quit": ("FAIL", "error", "SystemExit: enough"),
         "segfault": ("FAIL", "crash", "SIGSEGV"),
+        "kill": ("FAIL", "crash", "SIGKILL; if nobody did that, the machine was out of memory"),
         "loop": ("FAIL", "timeout", "budget.trial_timeout, 4 s"),
         "eof": ("FAIL", "error", "EOFError: the user's own file ended"),
         "cuda": ("FAIL", "error", "CUDA error"),
         "unprintable": ("FAIL", "error", "half \\ud800 a pair, and \\x00"),
-        "calm": ("COMPLETE", None, ""),
     }
-    space = ODD | {"odd.mood": {"choice": list(expected)}}
-    budget = {"trials": len(expected) + 1, "trial_timeout": 4}
-    queue = [*({"odd.mood": mood} for mood in expected), {"odd.mood": "calm", "lr": "enqueued by mistake"}]
+    space = ODD | {"odd.mood": {"choice": [*expected, "calm"]}}
+    budget = {"trials": 2 * len(expected) + 1, "trial_timeout": 4}
+    queue = [{"odd.mood": mood} for odd in expected for mood in (odd, "calm")]
+    queue.insert(2 * len(expected), {"odd.mood": "calm", "lr": "enqueued by mistake"})
     expected["no number"] = ("FAIL", "error", "float")
     lab.create(queue=queue, space=space, budget=budget, search={"pruner": "none"})
 
     with caplog.at_level(logging.INFO, "study"):
         ended = lab.work(workers=2)
 
-    trials = lab.trials()
+    trials, calm = lab.trials()[::2], lab.trials()[1::2]
     assert ended is Refusal.DONE
     assert [(trial.state.name, trial.failure) for trial in trials] == [kind[:2] for kind in expected.values()]
+    assert all(untouched(lab, trial) for trial in calm)
     for trial, (_, _, reason) in zip(trials, expected.values(), strict=True):
         assert reason in trial.attributes.get("reason", "")
         lines = [line for line in caplog.messages if line.startswith(f"trial {trial.number} {trial.state.name}")]
@@ -102,6 +112,22 @@ def test_each_failure_of_a_users_file_has_its_class_and_the_others_go_on(
         assert "\n" not in lines[0]
     assert "odd_family.py" in str(trials[0].message)
     assert "and its second line" in str(trials[0].message)
+
+
+def test_a_worker_that_freezes_or_hangs_is_replaced_and_its_trial_fails_as_timeout(lab: Lab) -> None:
+    moods = ["freeze", "calm", "loop", "calm", "calm"]
+    space = ODD | {"odd.mood": {"choice": ["calm", "freeze", "loop"]}}
+    queue = [{"odd.mood": mood} for mood in moods]
+    lab.create(queue=queue, space=space, budget={"trials": 5}, workers={"stall": 2}, search={"pruner": "none"})
+
+    ended = lab.work(workers=2)
+
+    trials = lab.trials()
+    assert ended is Refusal.DONE
+    for trial in (trials[0], trials[2]):
+        assert (trial.state, trial.failure, trial.attempts) == (TrialState.FAIL, "timeout", 1)
+        assert "no batch was finished for 2 s (workers.stall)" in trial.attributes["reason"]
+    assert all(untouched(lab, trials[number]) for number in (1, 3, 4))
 
 
 def test_a_trial_that_fails_is_tried_again_as_often_as_the_study_allows(lab: Lab) -> None:
@@ -116,7 +142,7 @@ def test_a_trial_that_fails_is_tried_again_as_often_as_the_study_allows(lab: Lab
     assert ends == [("FAIL", "error", 3), ("PRUNED", "oom", 2), ("COMPLETE", None, 1)]
 
 
-def test_after_five_equal_errors_in_a_row_the_study_pauses(lab: Lab) -> None:
+def test_after_five_equal_errors_in_a_row_the_study_is_halted(lab: Lab) -> None:
     moods = ["error"] * 4 + ["calm"] + ["error"] * 5
     space = ODD | {"odd.mood": {"choice": ["calm", "error"]}}
     queue = [{"odd.mood": mood} for mood in moods]
@@ -124,10 +150,10 @@ def test_after_five_equal_errors_in_a_row_the_study_pauses(lab: Lab) -> None:
 
     ended = lab.work(workers=1)
 
-    paused = lab.record()
-    assert ended is Refusal.PAUSED
-    assert paused.state is StudyState.PAUSED
-    assert paused.state_reason == "5 trials in a row failed with: ValueError: the user's own mistake"
+    halted = lab.record()
+    assert ended is Refusal.HALTED
+    assert halted.state is StudyState.HALTED
+    assert halted.state_reason == "5 trials in a row failed with: ValueError: the user's own mistake"
     ends = [trial.state.name for trial in lab.trials()]
     assert ends == ["FAIL"] * 4 + ["COMPLETE"] + ["FAIL"] * 5
 

@@ -2,12 +2,13 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from lab import ODD, Lab, until
+from lab import ODD, Lab, finished, until
 from optuna.trial import TrialState
 
 from storage.agents import list_workers
@@ -91,6 +92,44 @@ def test_a_worker_killed_while_idle_costs_no_trial(lab: Lab) -> None:
 
     assert ended is Refusal.DONE
     assert [(trial.state, trial.attempts) for trial in lab.trials()] == [(TrialState.COMPLETE, 1)]
+
+
+def test_a_worker_frozen_for_less_than_the_stall_costs_nothing(lab: Lab) -> None:
+    lab.create(budget={"trials": 4}, workers={"stall": 30}, **PLAN)
+
+    def freeze() -> None:
+        assert begun(lab, 2)
+        victim = worker_of(lab, 0)
+        victim.suspend()
+        assert until(lambda: len(lab.trials()) == 4)  # the other worker goes on
+        victim.resume()
+
+    freezer = meanwhile(freeze)
+    ended = lab.work(workers=2)
+    freezer.join()
+
+    assert ended is Refusal.DONE
+    assert [(trial.state, trial.attempts) for trial in lab.trials()] == [(TrialState.COMPLETE, 1)] * 4
+
+
+def test_an_agent_frozen_together_with_its_workers_gives_none_of_them_up(lab: Lab) -> None:
+    lab.create(budget={"trials": 4}, workers={"stall": 2}, **PLAN)
+    running = lab.start("worker", "q", "--workers", "2", "--devices", "cpu")
+    assert begun(lab, 2)
+    workers = lab.workers()
+    agent = psutil.Process(running.pid)
+
+    for process in (agent, *workers):
+        process.suspend()
+    time.sleep(3.0)  # seconds: longer than the stall
+    agent.resume()
+    time.sleep(0.5)  # seconds: the agent has looked at its workers, and none has said anything
+    for worker in workers:
+        worker.resume()
+
+    code, output = finished(running)
+    assert code == 0, output
+    assert [(trial.state, trial.attempts) for trial in lab.trials()] == [(TrialState.COMPLETE, 1)] * 4
 
 
 def test_when_the_forkserver_is_killed_the_trials_are_handed_back_and_resume(lab: Lab) -> None:

@@ -10,9 +10,10 @@ from jobs import took
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from storage import attempts, studies
-from storage.attempts import Claim, Ending
+from storage import attempts, endings, studies
+from storage.attempts import Claim
 from storage.database import Database
+from storage.endings import Ending
 from storage.errors import LeaseLost
 from storage.history import TrialRow, read_trials
 from storage.tables import AttemptState
@@ -31,8 +32,8 @@ def row(database: Database, claim: Claim) -> TrialRow:
 
 
 def test_a_finished_trial_has_its_end_everywhere(database: Database, claimed: Claim) -> None:
-    attempts.report(database, claimed, 1, 0.25, 60.0)
-    attempts.report(database, claimed, 2, 0.5, 60.0)
+    attempts.report(database, claimed, 1, 0.25)
+    attempts.report(database, claimed, 2, 0.5)
 
     attempts.finish(database, claimed, COMPLETE)
 
@@ -56,9 +57,9 @@ def test_an_attribute_written_before_the_end_is_replaced(
 
 
 def test_an_epoch_that_is_reported_again_stays_as_it_was(database: Database, claimed: Claim) -> None:
-    attempts.report(database, claimed, 1, 0.25, 60.0)
+    attempts.report(database, claimed, 1, 0.25)
 
-    attempts.report(database, claimed, 1, 0.75, 60.0)
+    attempts.report(database, claimed, 1, 0.75)
 
     assert row(database, claimed).values == {1: 0.25}
 
@@ -66,7 +67,7 @@ def test_an_epoch_that_is_reported_again_stays_as_it_was(database: Database, cla
 def test_every_number_is_kept_exactly(database: Database, claimed: Claim) -> None:
     given = (math.inf, -math.inf, 1e-300, 1e300, 0.1, np.float64(0.3), np.float32(0.1), 3)
     for epoch, value in enumerate(given):
-        attempts.report(database, claimed, epoch, value, 60.0)  # type: ignore[arg-type]
+        attempts.report(database, claimed, epoch, value)  # type: ignore[arg-type]
 
     attempts.finish(database, claimed, Ending(TrialState.COMPLETE, values=(np.float32(0.1),)))  # type: ignore[arg-type]
 
@@ -76,13 +77,13 @@ def test_every_number_is_kept_exactly(database: Database, claimed: Claim) -> Non
 
 
 def test_an_epoch_without_a_number_is_kept_as_such(database: Database, claimed: Claim) -> None:
-    attempts.report(database, claimed, 1, math.nan, 60.0)
+    attempts.report(database, claimed, 1, math.nan)
 
     assert math.isnan(row(database, claimed).values[1])
 
 
 WRITES = {
-    "report": lambda database, claim: attempts.report(database, claim, 7, 0.75, 60.0),
+    "report": lambda database, claim: attempts.report(database, claim, 7, 0.75),
     "finish": lambda database, claim: attempts.finish(database, claim, COMPLETE),
     "hand back": lambda database, claim: attempts.hand_back(database, claim),
 }
@@ -138,11 +139,11 @@ def test_a_message_is_stored_whatever_it_contains(database: Database, claimed: C
     stored = row(database, claimed).message
     assert stored is not None
     assert stored.endswith("\nμ → e γ 🙂 \ufffd ?: no room")
-    assert len(stored) == attempts.LONGEST_MESSAGE
+    assert len(stored) == endings.LONGEST_MESSAGE
 
 
 def test_an_attribute_of_the_accepted_length_is_stored(database: Database, claimed: Claim) -> None:
-    text = "é" * ((attempts.LONGEST_ATTRIBUTE - 2) // len(json.dumps("é")[1:-1]))
+    text = "é" * ((endings.LONGEST_ATTRIBUTE - 2) // len(json.dumps("é")[1:-1]))
 
     attempts.finish(database, claimed, Ending(TrialState.FAIL, attributes={"reason": text}))
 

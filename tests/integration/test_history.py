@@ -10,8 +10,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
 from storage import attempts, claims, openings, studies
-from storage.attempts import Ending
 from storage.database import Database
+from storage.endings import Ending
 from storage.errors import StudyMissing
 from storage.history import read_trials
 from storage.openings import Opening, list_openings, record_opening

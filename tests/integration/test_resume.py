@@ -1,8 +1,11 @@
-"""A trial that is interrupted at any batch and goes on elsewhere ends with the same bits as one that never was."""
+"""A trial that is interrupted or killed, and goes on elsewhere, ends with the same bits as one that never was."""
 
+import contextlib
 import hashlib
+import random
 import threading
 from collections.abc import Callable
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +35,47 @@ DROPPING: dict[str, Any] = {
 LEARNING = {"batch_size": 32, "rotate": True, "flip_horizontal": True, "flip_vertical": True}
 
 
-class Told:
-    """An agent that takes its trial back at a certain batch, and remembers what it was told."""
+class Killed(BaseException):
+    """Nothing of the worker's own runs any more."""
 
-    def __init__(self, back_at: int | None = None) -> None:
+
+class Told:
+    """An agent that takes its trial back at a certain batch, and remembers what it was told.
+
+    Attributes:
+        turns: How often the worker has begun a batch, of training or validation, or has told something.
+    """
+
+    def __init__(self, back_at: int | None = None, killed_at: int | None = None, prune_at: int | None = None) -> None:
         self.batches, self.back_at = 0, back_at
+        self.turns, self.killed_at = 0, killed_at
+        self.prune_at = prune_at
         self.messages: list[object] = []
         self.curve: list[EpochResult] = []
 
     def send(self, message: object) -> None:
+        self._turn()
         self.messages.append(message)
 
     def ask(self, epoch: EpochResult) -> Order:
+        self._turn()
         self.curve.append(epoch)
-        return Order.CONTINUE
+        return Order.PRUNE if epoch.epoch == self.prune_at else Order.CONTINUE
 
     def wants_trial_back(self) -> bool:
+        self._turn()
         self.batches += 1
         return self.batches == self.back_at
+
+    @property
+    def named(self) -> list[str]:
+        """The checkpoints that it was told of."""
+        return [message.place for message in self.messages if isinstance(message, Checkpointed)]
+
+    def _turn(self) -> None:
+        self.turns += 1
+        if self.turns == self.killed_at:
+            raise Killed
 
 
 def numbers(results: list[EpochResult]) -> list[tuple[object, ...]]:
@@ -61,9 +87,10 @@ def numbers(results: list[EpochResult]) -> list[tuple[object, ...]]:
 def warm(tmp_path: Path) -> Callable[..., Warm]:
     """What a worker holds, for a space."""
 
-    def make(**space: Any) -> Warm:
+    def make(epochs: int = 3, pruner: str = "none", **space: Any) -> Warm:
         lab = Lab(tmp_path / "lab")
-        lab.create(space=space | LEARNING, training={"epochs": 3}, budget={"trials": 1})
+        plan = {"training": {"epochs": epochs}, "search": {"pruner": pruner}, "budget": {"trials": 1}}
+        lab.create(space=space | LEARNING, **plan)
         stored = decoded(lab.record())
         plan = build_plan(stored.config, stored.folder)
         return Warm(plan, stored.facts, load_trial_data(plan, stored.facts), ("everything",))
@@ -99,6 +126,61 @@ def test_curve_value_and_weights_are_those_of_an_uninterrupted_trial(
         assert ended.value == expected.value
         assert numbers(first.curve + second.curve) == numbers(whole.curve)
         assert digest(tmp_path / f"second-{point}") == digest(tmp_path / "whole")
+
+
+SCHEDULES = cycle(["cosine", "one_cycle", "constant"])
+KILLS = [(*case, next(SCHEDULES)) for case in product(DROPPING, ("sgd", "adam", "adamw", "rmsprop"))]
+
+
+@pytest.mark.parametrize(("family", "optimizer", "schedule"), KILLS)
+def test_a_trial_killed_anywhere_again_and_again_ends_with_the_bits_of_one_that_never_was(
+    warm: Callable[..., Warm], tmp_path: Path, family: str, optimizer: str, schedule: str
+) -> None:
+    held = warm(epochs=4, pruner="asha", model=family, optimizer=optimizer, schedule=schedule, **DROPPING[family])
+    whole = Told()
+    expected = run(held, tmp_path / "whole", whole)
+    assert isinstance(expected, Done)
+
+    chance, attempts, ended, resume = random.Random(f"{family} {optimizer}"), list[Told](), None, None
+    while ended is None:
+        attempts.append(Told(killed_at=chance.randint(1, whole.turns)))
+        folder = tmp_path / f"attempt-{len(attempts)}"
+        with contextlib.suppress(Killed):
+            ended = run(held, folder, attempts[-1], resume)
+        resume = (attempts[-1].named or [resume])[-1]
+
+    assert len(attempts) > 1
+    assert isinstance(ended, Done)
+    assert ended.value == expected.value
+    reported = [result for attempt in attempts for result in attempt.curve]
+    assert {result.epoch for result in reported} == {1, 2, 3, 4}
+    assert all(result in numbers(whole.curve) for result in numbers(reported))
+    assert digest(folder) == digest(tmp_path / "whole")
+
+
+def test_a_checkpoint_is_written_at_each_rung_that_the_trial_survives_and_it_goes_on_from_there(
+    warm: Callable[..., Warm], tmp_path: Path
+) -> None:
+    held = warm(epochs=10, pruner="asha", model="mlp", **DROPPING["mlp"])
+    whole, pruned, again = Told(), Told(prune_at=3), Told()
+
+    run(held, tmp_path / "whole", whole)
+    run(held, tmp_path / "pruned", pruned)
+    run(held, tmp_path / "again", again, whole.named[1])
+
+    assert [Path(place).name for place in whole.named] == [f"epoch-{rung}-step-0.pt" for rung in (1, 3, 9)]
+    assert [Path(place).name for place in pruned.named] == ["epoch-1-step-0.pt"]
+    assert [result.epoch for result in again.curve] == [4, 5, 6, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("pruner", ["none", "median", "successive_halving"])
+def test_other_pruners_have_no_rungs(warm: Callable[..., Warm], tmp_path: Path, pruner: str) -> None:
+    held = warm(epochs=4, pruner=pruner, model="mlp", **DROPPING["mlp"])
+    told = Told()
+
+    run(held, tmp_path / "whole", told)
+
+    assert not told.named
 
 
 def digest(folder: Path) -> str:
@@ -159,7 +241,8 @@ def test_a_trial_goes_on_from_its_checkpoint_at_any_fsspec_url_and_leaves_only_i
     lab = Lab(tmp_path / "lab")
     remote = f"file://{tmp_path}/remote"
     space = {"model": "odd_family.py:FAMILY", "odd.mood": "calm", "odd.pause": 0.3} | LEARNING
-    lab.create(space=space, budget={"trials": 1}, training={"epochs": 6}, checkpoint={"dir": remote})
+    plan = {"training": {"epochs": 6}, "search": {"pruner": "none"}, "checkpoint": {"dir": remote}}
+    lab.create(space=space, budget={"trials": 1}, **plan)
     first = Agent(lab.url, "q", workers=1, devices="cpu")
 
     def end_after_two_epochs() -> None:

@@ -10,8 +10,8 @@ from optuna.trial import TrialState
 from sqlalchemy import func, select
 
 from storage import agents, attempts, openings, studies
-from storage.attempts import Ending
 from storage.database import Database
+from storage.endings import Ending
 from storage.history import read_trials
 from storage.tables import metadata
 from storage.trials import open_storage
@@ -47,7 +47,7 @@ def test_stock_optuna_reads_our_trials(url: str, database: Database, stock: Stoc
     jobs.create(url)
     study_id = studies.load_study(database, "study").study_id
     complete, pruned, failed = (took(database, study_id) for _ in range(3))
-    attempts.report(database, complete, 1, 0.25, 60.0)
+    attempts.report(database, complete, 1, 0.25)
     attempts.finish(database, complete, Ending(TrialState.COMPLETE, values=(0.5,), attributes={"events": [1, "μ"]}))
     attempts.finish(database, pruned, Ending(TrialState.PRUNED, values=(float("-inf"),)))
     attempts.finish(database, failed, Ending(TrialState.FAIL, failure="error", message="no"))

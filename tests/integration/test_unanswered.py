@@ -1,7 +1,7 @@
 """A COMMIT whose answer is lost: the transaction is tried again, and must find that it took place."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import optuna
 import pytest
@@ -10,8 +10,8 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection
 
 from storage import attempts, studies
-from storage.attempts import Ending
 from storage.database import Database, Unreachable
+from storage.endings import Ending
 from storage.history import read_trials
 from storage.tables import AttemptState
 from storage.trials import open_storage
@@ -20,17 +20,21 @@ from storage.trials import open_storage
 @pytest.fixture
 def lose(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """After this call, the answer to the next COMMIT is lost."""
-    write, losing = Database.write, [False]
+    losing = [False]
 
-    @contextmanager
-    def unanswered(self: Database) -> Iterator[Connection]:
-        with write(self) as connection:
-            yield connection
-        if losing[0]:
-            losing[0] = False
-            raise Unreachable("the answer to COMMIT was lost")
+    def robbed(transaction: Callable[..., AbstractContextManager[Connection]]) -> Callable[..., object]:
+        @contextmanager
+        def unanswered(self: Database, **options: bool) -> Iterator[Connection]:
+            with transaction(self, **options) as connection:
+                yield connection
+            if losing[0]:
+                losing[0] = False
+                raise Unreachable("the answer to COMMIT was lost")
 
-    monkeypatch.setattr(Database, "write", unanswered)
+        return unanswered
+
+    monkeypatch.setattr(Database, "write", robbed(Database.write))
+    monkeypatch.setattr(Database, "statement", robbed(Database.statement))
 
     def arm() -> None:
         losing[0] = True
@@ -65,7 +69,7 @@ def test_a_report_is_one_value(patient: Database, lose: Callable[[], None]) -> N
     claimed = took(patient, the_study(patient))
 
     lose()
-    attempts.report(patient, claimed, 1, 0.5, 60.0)
+    attempts.report(patient, claimed, 1, 0.5)
 
     assert read_trials(patient, claimed.study_id)[0].values == {1: 0.5}
 

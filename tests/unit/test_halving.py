@@ -17,7 +17,7 @@ def test_rungs_are_the_epochs_before_the_last_at_which_a_trial_may_be_stopped() 
 
 
 def test_a_value_that_is_no_number_is_stopped() -> None:
-    assert Halving("maximize").stops(math.nan, [])
+    assert Halving("maximize").stops(math.nan, others=0, better=0)
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
@@ -36,7 +36,8 @@ def test_every_decision_is_optunas(direction: str, factor: int, bootstrap: int) 
             trial.report(value, epoch)
             pruned = trial.should_prune()
             if epoch in reached:
-                assert halving.stops(value, reached[epoch]) == pruned
+                better = sum(o > value if direction == "maximize" else o < value for o in reached[epoch])
+                assert halving.stops(value, len(reached[epoch]), better) == pruned
                 reached[epoch].append(value)
             else:
                 assert not pruned
