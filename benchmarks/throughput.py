@@ -3,8 +3,9 @@
     python -P benchmarks/throughput.py --url sqlite:////tmp/bench.db --processes 8
     python -P benchmarks/throughput.py --url postgresql://postgres@127.0.0.1/bench --processes 32
 
-Each trial has 12 parameters and 20 reported epochs with successive halving on, and a trivial objective. Parameters come
-from a sampler that costs nothing on both sides, so what is measured is the storage. The database must be empty; every
+Each trial has 12 parameters and 20 reported epochs with pruning on, and a trivial objective: `--pruner halving`, each
+side's successive halving, or `--pruner median`, Optuna's default pruner on both sides. Parameters come from a sampler
+that costs nothing on both sides, so what is measured is the storage. The database must be empty; every
 durability setting is its default, that is, commits are flushed to the disk. Prints finished trials per second, how many
 calls failed, and CPU per trial of the clients.
 """
@@ -21,10 +22,12 @@ from statistics import median
 from typing import Any
 
 import optuna
-from optuna.pruners import SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, MedianPruner, SuccessiveHalvingPruner
 
 sys.path.append(str(Path(__file__).parent / "common"))
 from storage_trials import EPOCHS, FreeSampler, Ours, new_study, sqlalchemy_url, stock_trial
+
+from study.pruning import OptunaPruning
 
 SPREAD = 5
 """The measured time is cut into so many parts, whose rates give the spread."""
@@ -39,22 +42,30 @@ class Result:
     cpu_s: float
 
 
-def run_stock(url: str, name: str, end: float) -> Result:
+def run_stock(url: str, name: str, pruner: str, end: float) -> Result:
     """A process of plain Optuna."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.load_study(
         study_name=name,
         storage=optuna.storages.RDBStorage(sqlalchemy_url(url)),
         sampler=FreeSampler(),
-        pruner=SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+        pruner=PRUNERS[pruner](),
     )
     return repeat(lambda: stock_trial(study), end)
 
 
-def run_ours(url: str, name: str, end: float) -> Result:
+def run_ours(url: str, name: str, pruner: str, end: float) -> Result:
     """A process of ours."""
     ours = Ours(url, name)
+    if pruner == "median":
+        ours.pruning = OptunaPruning(MedianPruner(), ours.storage, name, EPOCHS)
     return repeat(ours.trial, end)
+
+
+PRUNERS: dict[str, Callable[[], BasePruner]] = {
+    "halving": lambda: SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+    "median": MedianPruner,
+}
 
 
 def repeat(trial: Callable[[], Any], end: float) -> Result:
@@ -73,18 +84,19 @@ def repeat(trial: Callable[[], Any], end: float) -> Result:
     return Result(ends, errors, time.process_time() - began)
 
 
-def _child(run: Callable[[str, str, float], Result], arguments: tuple[str, str, float], out: "Queue[Result]") -> None:
+Run = Callable[[str, str, str, float], Result]
+
+
+def _child(run: Run, arguments: tuple[str, str, str, float], out: "Queue[Result]") -> None:
     out.put(run(*arguments))
 
 
-def together(
-    run: Callable[[str, str, float], Result], url: str, name: str, processes: int, seconds: float
-) -> list[Result]:
+def together(run: Run, what: tuple[str, str, str], processes: int, seconds: float) -> list[Result]:
     """Run so many processes at once; forked, so that they all begin warm."""
     context = multiprocessing.get_context("fork")
     out: Queue[Result] = context.Queue()
     end = time.monotonic() + seconds
-    children = [context.Process(target=_child, args=(run, (url, name, end), out)) for _ in range(processes)]
+    children = [context.Process(target=_child, args=(run, (*what, end), out)) for _ in range(processes)]
     for child in children:
         child.start()
     results = [out.get() for _ in children]
@@ -108,14 +120,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", required=True, help="an empty database of its own")
     parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--pruner", choices=list(PRUNERS), default="halving")
     parser.add_argument("--seconds", type=float, default=60.0)
     given = parser.parse_args()
-    print(f"{given.processes} processes, {given.seconds:g} s each side, {EPOCHS} epochs a trial")
+    print(f"{given.processes} processes, {given.pruner}, {given.seconds:g} s each side, {EPOCHS} epochs a trial")
     print(f"{'':8}{'trials/s':>10}{'lowest':>9}{'highest':>9}{'trials':>8}{'errors':>8}{'CPU ms/trial':>14}")
     measured = {}
     for side, run in (("stock", run_stock), ("ours", run_ours)):
         new_study(given.url, side)
-        results = together(run, given.url, side, given.processes, given.seconds)
+        results = together(run, (given.url, side, given.pruner), given.processes, given.seconds)
         trials = sum(len(result.ends) for result in results)
         errors = sum(sum(result.errors.values()) for result in results)
         parts = rates(results, given.seconds)

@@ -5,7 +5,8 @@ Everything here is pinned by ``optuna>=5.0,<5.1`` and checked by `check_schema`.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import optuna
@@ -14,6 +15,7 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, NullPool, Table, insert, inspect, select, text
 from sqlalchemy.engine import URL
 
@@ -139,6 +141,23 @@ def set_metric_names(connection: Connection, study_id: int, metric_names: Sequen
 def constraint_key(name: str) -> str:
     """The key under which ``trial.set_constraint`` keeps a constraint among a trial's system attributes."""
     return f"{_CONSTRAINTS_KEY}:{name}"
+
+
+@contextmanager
+def reading_from(study: optuna.Study, storage: object) -> Iterator[None]:
+    """Inside the context the study's own calls go to another storage, which answers to the same ones."""
+    before = study._storage
+    study._storage = storage  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        study._storage = before
+
+
+def new_trial(number: int, trial_id: int) -> FrozenTrial:
+    """A trial as it is when it has just been started: without parameters, values or attributes."""
+    now = datetime.now()
+    return FrozenTrial(number, TrialState.RUNNING, None, now, None, {}, {}, {}, {}, {}, trial_id, values=None)
 
 
 def forget_cached_trials(study: optuna.Study) -> None:

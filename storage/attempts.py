@@ -34,6 +34,7 @@ class Claim:
         token: The fence of this attempt.
         checkpoint: Where the state of an earlier attempt lies, or None to begin at the first epoch.
         reported: The last epoch that an earlier attempt has reported; 0 without one.
+        fresh: Whether the claim has made the trial, so that it has no values yet.
     """
 
     study_id: int
@@ -43,6 +44,7 @@ class Claim:
     token: str
     checkpoint: str | None = None
     reported: int = 0
+    fresh: bool = False
 
 
 @retried

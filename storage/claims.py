@@ -36,6 +36,7 @@ class _Taken:
     attempt: int
     checkpoint: str | None = None
     reported: int = 0
+    fresh: bool = False
 
 
 @dataclass
@@ -165,15 +166,28 @@ def _next_trial(connection: Connection, study_id: int, study: Any, lost_retries:
         return Refusal.STOPPED
     if study.state in _REFUSALS:
         return _REFUSALS[study.state]
-    if lost_retries is not None and not study.quiet:
-        reap_expired(connection, study_id, lost_retries)
-    unfinished = _unfinished(connection, study_id)
-    if unfinished is not None:
-        return unfinished
+    if connection.scalar(_WANTS_CARE, {"study": study_id}) is not None:
+        if lost_retries is not None and not study.quiet:
+            reap_expired(connection, study_id, lost_retries)
+        unfinished = _unfinished(connection, study_id)
+        if unfinished is not None:
+            return unfinished
     if study.goal_reached or _spent(connection, study):
         return Refusal.WAIT if _any_runs(connection, study_id) else Refusal.DONE
     connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(started=STUDIES.c.started + 1))
     return _enqueued(connection, study_id) or _new(connection, study_id)
+
+
+_WANTS_CARE = (
+    select(ATTEMPTS.c.token)
+    .where(
+        ATTEMPTS.c.study_id == bindparam("study"),
+        ATTEMPTS.c.state.in_((AttemptState.INTERRUPTED, AttemptState.LOST))
+        | ((ATTEMPTS.c.state == AttemptState.RUNNING) & (ATTEMPTS.c.expires_at < utc_now())),
+    )
+    .limit(1)
+)
+"""Whether an attempt has expired, or has once ended before its trial."""
 
 
 def _spent(connection: Connection, study: Any) -> bool:
@@ -263,4 +277,4 @@ def _new(connection: Connection, study_id: int) -> _Taken:
     number = _trial_rows.next_number(connection, study_id)
     row = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": utc_now()}
     trial_id = connection.execute(insert(trials).values(row)).inserted_primary_key[0]  # type: ignore[index]
-    return _Taken(trial_id, number, 1)
+    return _Taken(trial_id, number, 1, fresh=True)

@@ -28,7 +28,7 @@ from study.stored import StoredStudy, load_stored
 logger = logging.getLogger(__name__)
 
 EQUAL_ERRORS = 5
-"""After so many failures in a row with the same reason the study pauses: it is a mistake, not bad luck."""
+"""After so many failures in a row with the same reason the study is halted: it is a mistake, not bad luck."""
 MISTAKES = ("error", "crash", "data")
 """Failures that may all come from one mistake."""
 
@@ -116,10 +116,13 @@ class Ledger:
         """Let anyone take the trial up again, from its checkpoint if it has one."""
         try:
             attempts.hand_back(self._database, claim, checkpoint)
-            logger.info("trial %d handed back", claim.number)
         except LeaseLost as lost:
             logger.warning("%s", lost)
             self._remove(claim)
+            return
+        logger.info("trial %d handed back", claim.number)
+        if checkpoint is not None:
+            remove_others(checkpoint)
 
     def renew(self, claims: list[Claim], *, away: str | None) -> tuple[StudyState, set[str]]:
         """Renew leases and read the study anew; its state, and the tokens of the trials that are still ours.
@@ -154,5 +157,5 @@ class Ledger:
         self._equal_reasons = [*(known for known in self._equal_reasons if known == reason), reason]
         if len(self._equal_reasons) >= EQUAL_ERRORS:
             why = f"{EQUAL_ERRORS} trials in a row failed with: {reason}"
-            logger.error("the study pauses: %s", why)
+            logger.error("the study is halted: %s", why)
             studies.set_state(self._database, self.stored.study_id, StudyState.HALTED, why)

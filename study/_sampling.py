@@ -5,8 +5,9 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
 
-from storage._optuna import forget_cached_trials
+from storage._optuna import forget_cached_trials, reading_from
 from study.space import Space
 
 Parameters = dict[str, tuple[float, BaseDistribution]]
@@ -16,9 +17,14 @@ Parameters = dict[str, tuple[float, BaseDistribution]]
 class _HoldsParameters:
     """A storage that keeps a trial's new parameters to itself and passes everything else on."""
 
-    def __init__(self, storage: BaseStorage) -> None:
-        self._storage = storage
+    def __init__(self, storage: BaseStorage, known: FrozenTrial | None) -> None:
+        self._storage, self._known = storage, known
         self.parameters: Parameters = {}
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        if self._known is not None and self._known._trial_id == trial_id:
+            return self._known
+        return self._storage.get_trial(trial_id)
 
     def set_trial_param(self, trial_id: int, name: str, value: float, distribution: BaseDistribution) -> None:
         known = self.parameters.get(name)
@@ -30,19 +36,21 @@ class _HoldsParameters:
         return getattr(self._storage, name)
 
 
-def sample(study: optuna.Study, space: Space, trial_id: int) -> tuple[dict[str, Any], Parameters]:
+def sample(
+    study: optuna.Study, space: Space, trial_id: int, *, known: FrozenTrial | None = None
+) -> tuple[dict[str, Any], Parameters]:
     """Propose what the trial does not have yet, exactly as ``Trial.suggest_*`` would.
 
     Args:
         study: With the sampler to use.
         space: What is searched.
         trial_id: A running trial; enqueued values and those that it has already win.
+        known: The trial, where nobody can have given it a value yet: it is not read then.
 
     Returns:
         All sampled values by name, and those that are new and must be written.
     """
     forget_cached_trials(study)
-    trial = optuna.Trial(study, trial_id)
-    held = _HoldsParameters(trial.storage)
-    trial.storage = held  # type: ignore[assignment]  # it answers to the same calls
-    return space.sample(trial), held.parameters
+    held = _HoldsParameters(study._storage, known)
+    with reading_from(study, held):
+        return space.sample(optuna.Trial(study, trial_id)), held.parameters

@@ -5,6 +5,7 @@ from typing import Any
 import optuna
 
 from storage import attempts
+from storage._optuna import new_trial
 from storage.attempts import Claim
 from storage.database import Database
 from study._sampling import sample
@@ -19,7 +20,8 @@ def propose(database: Database, study: optuna.Study, plan: Plan, claim: Claim) -
         LeaseLost: Somebody else has taken over the trial.
     """
     study.sampler = make_sampler(plan.config, claim.number, plan.space)
-    values, new = sample(study, plan.space, claim.trial_id)
+    known = new_trial(claim.number, claim.trial_id) if claim.fresh else None
+    values, new = sample(study, plan.space, claim.trial_id, known=known)
     if new:
         attempts.sample(database, claim, new)
     return values

@@ -8,6 +8,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from storage import attempts, claims, studies
+from storage._optuna import new_trial
 from storage._rungs import RungReader
 from storage.claims import Refusal
 from storage.database import Database
@@ -16,6 +17,7 @@ from storage.studies import Budget
 from storage.trials import open_storage
 from study._halving import Halving
 from study._sampling import sample
+from study.pruning import Pruning
 
 PARAMETERS, EPOCHS = 12, 20
 DISTRIBUTIONS = {f"p{index}": FloatDistribution(0.0, 1.0) for index in range(PARAMETERS)}
@@ -73,6 +75,7 @@ class Ours:
         self.halving = Halving("maximize")
         self.rung_epochs = self.halving.rungs(EPOCHS)
         self.rungs = RungReader(self.study_id, self.rung_epochs)
+        self.pruning: Pruning | None = None
         self.lease_s = lease_s
 
     def claim(self) -> attempts.Claim | Refusal:
@@ -94,15 +97,20 @@ class Ours:
 
     def run(self, claim: attempts.Claim) -> None:
         """All that follows a claim."""
-        _, parameters = sample(self.study, TwelveFloats(), claim.trial_id)  # type: ignore[arg-type]
+        known = new_trial(claim.number, claim.trial_id) if claim.fresh else None
+        _, parameters = sample(self.study, TwelveFloats(), claim.trial_id, known=known)  # type: ignore[arg-type]
         attempts.sample(self.database, claim, parameters)
         for epoch in range(1, EPOCHS + 1):
             self.epoch(claim, epoch)
         attempts.finish(self.database, claim, Ending(TrialState.COMPLETE, values=(float(claim.number),)))
 
     def epoch(self, claim: attempts.Claim, epoch: int) -> None:
-        """Report, and decide at a rung."""
+        """Report, and decide: at a rung, or by another pruning that has been set."""
         value = value_at(claim.number, epoch)
+        if self.pruning is not None:
+            attempts.report(self.database, claim, epoch, value, self.pruning.reading(epoch))
+            self.pruning.stops(claim, epoch, value)
+            return
         at_rung = epoch in self.rung_epochs
         attempts.report(self.database, claim, epoch, value, self.rungs.read if at_rung else None)
         if at_rung:

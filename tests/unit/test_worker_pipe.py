@@ -1,5 +1,7 @@
-"""What a worker says while it trains, and that saying it never holds it up."""
+"""What a worker needs before it trains, what it says meanwhile, and that saying it never holds it up."""
 
+import subprocess
+import sys
 import time
 from multiprocessing import Pipe
 
@@ -8,6 +10,12 @@ import pytest
 from study._messages import Order, Progress, progress_s
 from study._worker import _Agent
 from study.config import WorkersSection
+
+
+def test_a_worker_imports_no_database() -> None:
+    imported = "import sys, study._worker, study._training; sys.exit('sqlalchemy' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", imported], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(("given", "stall_s"), [({}, 600.0), ({"stall": "2m"}, 120.0), ({"stall": None}, None)])
