@@ -21,13 +21,13 @@ def memory_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def event_bytes(file: EventFile) -> int:
-    """Bytes of one event as stored."""
+    """Bytes of one event, dense, in the file's type."""
     return file.stored.nbytes // file.count
 
 
 def file_blocks(file: EventFile, indices: _Indices) -> Iterator[slice]:
     """Slices of the sorted `indices`, each of events that lie together in the file; whole chunks if it has any."""
-    chunk = file.stored.chunks[0] if file.stored.chunks else 1
+    chunk = file.chunk_rows
     rows = max(1, _BLOCK // event_bytes(file))
     rows = -(-rows // chunk) * chunk
     edges = np.searchsorted(indices, np.arange(0, file.count + rows, rows))
@@ -40,7 +40,7 @@ def gather(events: Any, indices: _Indices, out: npt.NDArray[Any]) -> None:
     """Read the events at `indices` into `out`, converting to its type.
 
     Args:
-        events: all events: an array, a memory map or an `h5py.Dataset`.
+        events: all events: an array, a memory map, an `h5py.Dataset`, or what has a method `gather`.
         indices: in range, in any order, repetitions allowed; sorted is fastest.
         out: (len(indices), *event shape).
     """
@@ -52,6 +52,8 @@ def gather(events: Any, indices: _Indices, out: npt.NDArray[Any]) -> None:
             np.take(events, indices, axis=0, mode="clip", out=out)
         elif isinstance(events, np.ndarray):
             out[...] = events[indices]
+        elif hasattr(events, "gather"):
+            events.gather(indices, out)
         else:
             _gather_hdf5(events, indices, out)
 
@@ -66,13 +68,11 @@ def _gather_hdf5(events: Any, indices: _Indices, out: npt.NDArray[Any]) -> None:
         out[...] = events[unique][inverse]
 
 
-def advise(descriptor: int, file: EventFile, indices: _Indices) -> None:
-    """Ask the kernel to begin reading these events of a mappable file, all at once, ahead of use.
+def advise(descriptor: int, offset: int, size: int, indices: _Indices) -> None:
+    """Ask the kernel to begin reading the events of `size` bytes at these indices, all at once, ahead of use.
 
     On a cold disk, page faults alone would fetch a few pages at a time and wait for each.
     """
-    if file.stored.offset is None or not hasattr(os, "posix_fadvise"):
-        return
-    size = event_bytes(file)
-    for index in indices.tolist():
-        os.posix_fadvise(descriptor, file.stored.offset + index * size, size, os.POSIX_FADV_WILLNEED)
+    if hasattr(os, "posix_fadvise"):
+        for index in indices.tolist():
+            os.posix_fadvise(descriptor, offset + index * size, size, os.POSIX_FADV_WILLNEED)

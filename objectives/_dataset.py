@@ -11,8 +11,9 @@ import numpy.typing as npt
 from objectives._split import Selection, Split, check_fractions, load_split, make_split, selected
 from storage.errors import DataError
 from storage.hdf5 import EventFile, Layout
+from storage.ingest import cache_folder, with_packed
 
-Cache = Literal["auto", "memory", "map"]
+Cache = Literal["auto", "memory", "map", "stream"]
 CACHES: tuple[Cache, ...] = get_args(Cache)
 
 
@@ -21,8 +22,10 @@ class DataSettings:
     """Which events a study uses and how they are divided.
 
     `validation` and `test` are fractions of the selected events and `seed` divides them; `split_file`, a .npz
-    with `train_idxs`, `val_idxs` and `test_idxs`, replaces all three. `cache` says where the events are read
-    from: "memory" (a private copy), "map" (the file), or "auto", memory when they fit.
+    with `train_idxs`, `val_idxs` and `test_idxs`, replaces all three. `cache` says where the events are read from:
+    "memory" (a private copy), "map" (the file, through the page cache), "stream" (the file, with reads asked for
+    ahead), or "auto": memory when they fit, else "stream". `cache_folder` is where converted events are looked for:
+    None means beside the file.
     """
 
     path: Path
@@ -33,6 +36,7 @@ class DataSettings:
     split_file: Path | None = None
     selection: Selection = field(default_factory=Selection)
     cache: Cache = "auto"
+    cache_folder: Path | None = None
 
     def __post_init__(self) -> None:
         check_fractions(self.validation, self.test)
@@ -98,6 +102,7 @@ def open_dataset(settings: DataSettings, *, stratify: bool) -> Dataset:
         DataError: the file, the target, the selection or the split cannot be used.
     """
     file = EventFile.open(settings.path, settings.layout)
+    file = with_packed(file, cache_folder(file.path, settings.cache_folder))
     targets = _targets(file)
     indices = selected(file, settings.selection)
     _check_values(file, targets[indices], indices, whole=stratify)

@@ -1,5 +1,6 @@
 """How much memory this process may still take."""
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,16 +11,24 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def available_memory(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> int:
-    """Bytes that can be allocated without swapping: the machine's, or less where a control group limits us.
+    """Bytes that can be allocated without swapping: the machine's, or less where something limits us.
 
-    Containers, Slurm and Kubernetes set such limits; the machine's own numbers do not show them.
+    Containers, Slurm and Kubernetes limit a control group, `ulimit` a process; the machine's numbers do not show it.
 
     Args:
         root: where the control groups are mounted.
         membership: the file that names this process's control groups.
     """
     rooms = [_room(folder) for folder in _groups(root, membership)]
+    rooms += [_process_room(resource.RLIMIT_AS, "vms"), _process_room(resource.RLIMIT_DATA, "data")]
     return max(0, min([psutil.virtual_memory().available, *[room for room in rooms if room is not None]]))
+
+
+def _process_room(limit: int, used: str) -> int | None:
+    """What is left below a limit of this process, or None without one."""
+    most, _ = resource.getrlimit(limit)
+    taken = getattr(psutil.Process().memory_info(), used, None)
+    return None if most == resource.RLIM_INFINITY or taken is None else most - int(taken)
 
 
 def _groups(root: Path, membership: Path) -> Iterator[Path]:

@@ -95,7 +95,7 @@ def stored(dataset: h5py.Dataset, path: Path) -> Stored:
     Raises:
         DataError: its bytes end after the file does.
     """
-    facts = Stored(tuple(dataset.shape), dataset.dtype, _offset(dataset), dataset.chunks)
+    facts = Stored(tuple(dataset.shape), dataset.dtype, _offset(dataset, path), dataset.chunks)
     if facts.offset is not None:
         size = path.stat().st_size
         if facts.offset + facts.nbytes > size:
@@ -103,9 +103,16 @@ def stored(dataset: h5py.Dataset, path: Path) -> Stored:
     return facts
 
 
-def _offset(dataset: h5py.Dataset) -> int | None:
+def lies_in(dataset: h5py.Dataset, path: Path) -> bool:
+    """Whether the values are in this very file, not behind a link, in external storage or in a virtual dataset."""
     plist = dataset.id.get_create_plist()
-    if plist.get_layout() != h5py.h5d.CONTIGUOUS or plist.get_external_count():
+    elsewhere = plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count()
+    return not elsewhere and path.samefile(dataset.file.filename)
+
+
+def _offset(dataset: h5py.Dataset, path: Path) -> int | None:
+    plist = dataset.id.get_create_plist()
+    if plist.get_layout() != h5py.h5d.CONTIGUOUS or not lies_in(dataset, path):
         return None
     # A file type of fewer bits than its numpy type (a 12-bit integer in two bytes) needs HDF5's conversion.
     if dataset.id.get_type() != h5py.h5t.py_create(dataset.dtype):

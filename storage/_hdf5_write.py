@@ -1,7 +1,8 @@
 """Writing events as contiguous datasets, complete or not at all."""
 
+import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+
+from storage._hits_write import Block, HitsWriter, module_positions
+from storage.files import write_file
 
 # The reference format's types; datasets of other names keep the type of their first block.
 _DTYPES = {
@@ -22,12 +26,13 @@ _DTYPES = {
 
 def write_events(
     path: str | PathLike[str],
-    blocks: Iterable[Mapping[str, npt.NDArray[Any]]],
+    blocks: Iterable[Block],
     *,
     count: int,
     class_names: Sequence[str] | None = None,
     attributes: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    hits: bool = False,
 ) -> None:
     """Write blocks of events one after another into a new file.
 
@@ -42,6 +47,8 @@ def write_events(
         class_names: names of the classes 0, 1, ..., kept as an attribute of the file.
         attributes: further attributes of the file: numbers, strings, or lists of them.
         overwrite: replace an existing file.
+        hits: write the images `event_data` (n, H, W, 38) as digitised hits instead, and beside the file a map of the
+            same name that ends in .npz, from which `data.pixels` makes the same images again.
 
     Raises:
         FileExistsError: `path` exists and `overwrite` is False.
@@ -55,11 +62,33 @@ def write_events(
     try:
         with h5py.File(partial, "w") as file:
             _set_attributes(file, class_names, attributes or {})
-            _write_blocks(file, blocks, count)
+            if hits:
+                _write_hits(file, path, blocks, count, overwrite)
+            else:
+                _write_blocks(file, blocks, count)
         _refuse_existing(path, overwrite)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _write_hits(file: h5py.File, path: Path, blocks: Iterable[Block], count: int, overwrite: bool) -> None:
+    pixels = path.with_suffix(".npz")
+    _refuse_existing(pixels, overwrite)
+    shapes: set[tuple[int, ...]] = set()
+
+    def seen() -> Iterator[Block]:
+        for block in blocks:
+            shapes.add(block["event_data"].shape[1:])
+            yield block
+
+    with HitsWriter(path) as writer:
+        _write_blocks(file, writer.columns(seen()), count)
+        writer.finish(file)
+    rows, columns, _ = shapes.pop()
+    content = io.BytesIO()
+    np.savez(content, mpmt_image_positions=module_positions(rows, columns))
+    write_file(str(pixels), content.getvalue())
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
@@ -74,7 +103,7 @@ def _set_attributes(file: h5py.File, class_names: Sequence[str] | None, attribut
         file.attrs[name] = value
 
 
-def _write_blocks(file: h5py.File, blocks: Iterable[Mapping[str, npt.NDArray[Any]]], count: int) -> None:
+def _write_blocks(file: h5py.File, blocks: Iterable[Block], count: int) -> None:
     start = 0
     datasets: dict[str, h5py.Dataset] = {}
     for block in blocks:

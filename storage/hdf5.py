@@ -9,7 +9,8 @@ The reference format has one row per event in each of
     positions   float32 (N, 1, 3)        cm
     angles      float32 (N, 2)           rad: theta, phi
 
-Files of other names, axes and types are read by giving their `Layout`.
+Files of other names, axes and types are read by giving their `Layout`. A file of digitised hits (`storage/_hits.py`)
+is read as the images that a map from tubes to pixels makes of them.
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,9 @@ import numpy.typing as npt
 from storage._hdf5_datasets import Stored, class_names, find, shapes, stored
 from storage._hdf5_open import open_readonly, opened
 from storage._hdf5_write import write_events
+from storage._hits import NAMES as HIT_NAMES
+from storage._hits import HitImages, PixelMap, hits_stored, load_pixels
+from storage._packed import Packed
 from storage.errors import DataError
 
 __all__ = ["AXES", "DTYPES", "EventFile", "Layout", "write_events"]
@@ -33,6 +37,7 @@ AXES = ("NHWC", "NCHW", "NHW")
 DTYPES = ("float16", "float32", "float64", "uint8", "uint16", "int8", "int16", "int32")  # of either byte order
 
 _SAMPLED = 64  # events whose bytes a fingerprint covers
+_COLUMNS = ("target", "labels", "energies", "positions", "angles")
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Layout:
 
     `events`, `target`, `energies` (MeV), `positions` (cm), `angles` (rad) and `labels` are names of datasets
     ("group/name" for one in a group). `labels` holds the classes that a selection cuts on when the target
-    itself is not a class. `axes` is one of `AXES`: N events, H rows, W columns, C channels.
+    itself is not a class. `axes` is one of `AXES`: N events, H rows, W columns, C channels. `pixels` is the map (.npz)
+    of a file of digitised hits, which take the place of `events`, and `first_pmt` the number of its first tube.
     """
 
     events: str = "event_data"
@@ -51,18 +57,23 @@ class Layout:
     positions: str = "positions"
     angles: str = "angles"
     labels: str = "labels"
+    pixels: Path | None = None
+    first_pmt: int = 0
 
     def __post_init__(self) -> None:
         if self.axes not in AXES:
             raise ValueError(f"axes: {self.axes!r} is not one of {', '.join(AXES)}")
-        for name, value in vars(self).items():
+        for name in ("events", *_COLUMNS):
+            value = getattr(self, name)
             if not isinstance(value, str) or not value:
                 raise ValueError(f"{name}: {value!r} is not the name of a dataset")
+        if self.pixels is not None and self.axes != "NHWC":
+            raise ValueError(f"axes: {self.axes!r}; images that are made of hits have NHWC: leave it out")
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the datasets of one row per event beside the events."""
-        return tuple(dict.fromkeys((self.target, self.labels, self.energies, self.positions, self.angles)))
+        return tuple(dict.fromkeys(getattr(self, name) for name in _COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,8 @@ class EventFile:
 
     `count` is N, `shape` one event's (C, H, W), `dtype` the stored type in its stored byte order, `stored` how
     the events lie in the file, `class_names` the attribute of that name on the target dataset or the file,
-    `datasets` the shape of every dataset by name.
+    `datasets` the shape of every dataset by name. `pixels` is the map that makes images of hits, `packed` a converted
+    copy that events are read from instead.
     """
 
     path: Path
@@ -79,6 +91,8 @@ class EventFile:
     stored: Stored
     class_names: tuple[str, ...] | None
     datasets: Mapping[str, tuple[int, ...]] = field(hash=False)
+    pixels: PixelMap | None = field(default=None, hash=False)
+    packed: Packed | None = None
 
     @classmethod
     def open(cls, path: str | PathLike[str], layout: Layout | None = None) -> "EventFile":
@@ -89,13 +103,13 @@ class EventFile:
                 missing, empty, of the wrong rank or of a type not in `DTYPES`.
         """
         path, layout = Path(path), layout or Layout()
+        pixels = None if layout.pixels is None else load_pixels(layout.pixels, layout.first_pmt)
         with opened(path) as handle:
-            events = find(handle, path, layout.events)
-            facts = stored(events, path)
+            facts = _events(handle, path, layout) if pixels is None else hits_stored(handle, path, pixels)
             _check_events(path, layout, facts)
             present = shapes(handle, also=layout.columns)
             holders = (handle[layout.target], handle) if layout.target in present else (handle,)
-            return cls(path, layout, facts, class_names(*holders), present)
+            return cls(path, layout, facts, class_names(*holders), present, pixels)
 
     @property
     def count(self) -> int:
@@ -112,15 +126,37 @@ class EventFile:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The events' type, in the byte order of the file."""
-        return self.stored.dtype
+        """The events' type as `events` gives them: in the byte order of the file, or native once converted."""
+        return self.stored.dtype if self.packed is None else self.packed.dtype
+
+    @property
+    def chunk_rows(self) -> int:
+        """Events that can only be read together."""
+        return self.stored.chunks[0] if self.stored.chunks and self.packed is None else 1
+
+    @property
+    def place(self) -> tuple[Path, int] | None:
+        """The file in which the events lie one after another as `dtype`, and the byte of the first; None if nowhere."""
+        if self.packed is not None:
+            return None if self.packed.sparse else (self.packed.path, 0)
+        return None if self.stored.offset is None else (self.path, self.stored.offset)
+
+    @property
+    def needs_conversion(self) -> bool:
+        """Whether reading events at random is slow: they are chunked, compressed, of foreign byte order, or hits."""
+        return self.packed is None and (self.stored.offset is None or not self.dtype.isnative)
 
     def events(self) -> Any:
-        """All events in the file's axes and type: a read-only `np.memmap`, or an `h5py.Dataset`.
+        """All events in the file's axes and type: a read-only `np.memmap`, or what is read like an array.
 
-        The map is given when the values are contiguous and uncompressed. The dataset's file stays open as
-        long as the dataset lives; open it in the process that reads it, never before a fork.
+        The map is given when the values are contiguous and uncompressed. Otherwise it is an `h5py.Dataset`, the images
+        of hits, or a converted copy; their file stays open as long as they live: open it in the process that reads it,
+        never before a fork.
         """
+        if self.packed is not None:
+            return self.packed.events()
+        if self.pixels is not None:
+            return HitImages(self.path, self.pixels)
         if self.stored.offset is not None:
             return np.memmap(self.path, self.dtype, mode="r", offset=self.stored.offset, shape=self.stored.shape)
         return open_readonly(self.path, cache_bytes=self._cache_bytes())[self.layout.events]
@@ -168,17 +204,29 @@ class EventFile:
         the bytes of at most 64 evenly spaced events.
         """
         rows = np.unique(np.linspace(0, self.count - 1, min(self.count, _SAMPLED)).round().astype(np.int64))
-        events = self.events()
-        sample = sha256(b"".join(np.ascontiguousarray(events[row]).tobytes() for row in rows.tolist()))
+        events, dtype = self.events(), self.stored.dtype
+        sample = sha256(b"".join(np.ascontiguousarray(events[row], dtype).tobytes() for row in rows.tolist()))
         target = self.layout.target
         known = target in self.datasets
         return {
             "count": self.count,
             "shape": list(self.shape),
-            "dtype": self.dtype.str,
+            "dtype": self.stored.dtype.str,
             "target_sha256": sha256(self.column(target).tobytes()).hexdigest() if known else None,
             "events_sha256": sample.hexdigest(),
         }
+
+
+def _events(handle: Any, path: Path, layout: Layout) -> Stored:
+    try:
+        return stored(find(handle, path, layout.events), path)
+    except DataError as error:
+        if layout.events in handle or any(name not in handle for name in HIT_NAMES):
+            raise
+        raise DataError(
+            f"{path}: has no dataset {layout.events!r}; it holds digitised hits ({', '.join(HIT_NAMES)}): name the "
+            ".npz file of the tubes' pixels as `data.pixels`"
+        ) from error
 
 
 def _check_events(path: Path, layout: Layout, facts: Stored) -> None:

@@ -46,6 +46,12 @@ class Plan:
         return self.folder / Path(self.config.data.path).expanduser()
 
     @property
+    def pixels_path(self) -> Path | None:
+        """The map that makes images of hits, absolute; None where the file holds images."""
+        given = self.config.data.pixels
+        return None if given is None else self.folder / Path(given).expanduser()
+
+    @property
     def split_path(self) -> Path | None:
         """The file that gives the split, absolute; None where fractions do."""
         given = self.config.data.split.file

@@ -1,13 +1,24 @@
 """The events that a study's configuration names: opened, selected and split."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from objectives._data import Dataset, DataSettings, open_dataset
 from objectives._split import Selection
 from storage.errors import ConfigError, DataError
 from storage.hdf5 import EventFile, Layout
 from study._plan import Plan
+
+CACHE_VARIABLE = "STUDYHALL_CACHE"
+"""Names the folder for converted events; without it they are kept beside the data."""
+
+
+def configured_cache() -> Path | None:
+    """The folder that the environment names, or None."""
+    given = os.environ.get(CACHE_VARIABLE, "").strip()
+    return Path(given).expanduser().absolute() if given else None
 
 
 def open_data(plan: Plan) -> Dataset:
@@ -31,6 +42,7 @@ def open_data(plan: Plan) -> Dataset:
         split_file=plan.split_path,
         selection=selection_of(plan, classes),
         cache=data.cache,
+        cache_folder=configured_cache(),
     )
     with _about_file(plan):
         dataset = open_dataset(settings, stratify=plan.kind.stratified)
@@ -44,7 +56,7 @@ def layout_of(plan: Plan) -> Layout:
     names = plan.config.data.model_dump(include=set(Layout.__dataclass_fields__))
     # The classes that a selection cuts on are a classification's own.
     labels = names["target"] if plan.kind.classification else names["labels"]
-    return Layout(**names | {"labels": labels})
+    return Layout(**names | {"labels": labels, "pixels": plan.pixels_path})
 
 
 def selection_of(plan: Plan, classes: tuple[int, ...] | None) -> Selection:

@@ -17,6 +17,7 @@ from objectives._fit_settings import EpochResult, FitSettings
 from objectives._seeds import build_model
 from objectives._statistics import normalizer
 from objectives._trainer import Trainer
+from study._ingestion import ingested
 from study.plan import Facts, Plan, check_fingerprint, make_task, open_data
 
 
@@ -34,7 +35,7 @@ def load_trial_data(plan: Plan, facts: Facts) -> TrialData:
     Raises:
         DataError: The file is not the one the study was created with, or cannot be read.
     """
-    dataset = open_data(plan)
+    dataset = ingested(plan, open_data(plan))
     check_fingerprint(plan, facts, dataset)
 
     def events(indices: Any) -> Events:

@@ -106,7 +106,10 @@ class SelectSection(Section):
 
 
 class DataSection(Section):
-    """The HDF5 file and how it is laid out; the names are those of datasets in the file."""
+    """The HDF5 file and how it is laid out; the names are those of datasets in the file.
+
+    `pixels` is for files of digitised hits: a .npz file of the tubes' places in the image.
+    """
 
     path: Text
     target: Text = "labels"
@@ -115,9 +118,17 @@ class DataSection(Section):
     energies: Text = "energies"
     positions: Text = "positions"
     labels: Text = "labels"
+    pixels: Text | None = None
+    first_pmt: Times = 0
     split: SplitSection = SplitSection()
     select: SelectSection | None = None
-    cache: Literal["auto", "memory", "map"] = "auto"
+    cache: Literal["auto", "memory", "map", "stream"] = "auto"
+
+    @model_validator(mode="after")
+    def _hits_make_nhwc(self) -> "DataSection":
+        if self.pixels is not None and self.axes != "NHWC":
+            raise ValueError(f"axes are {self.axes}, but images made of hits (pixels) have NHWC; leave axes out")
+        return self
 
 
 class TrainingSection(Section):

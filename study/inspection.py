@@ -29,7 +29,7 @@ class Inspection:
         datasets: Shape by name.
         shape: (C, H, W) of an event.
         memory_mb: Of all events, decoded.
-        mapped: Whether the events can be memory-mapped (contiguous and uncompressed).
+        mapped: Whether the events can be memory-mapped as they are (contiguous, uncompressed, of native byte order).
         classes: Empty when the target is no class.
         target: Minimum, mean and maximum of the target, when it is no class.
         columns: The same of the other numbers of each event: energies and positions.
@@ -80,7 +80,7 @@ def inspect_file(path: Path, layout: Layout, *, every: bool) -> Inspection:
         shape=file.shape,
         dtype=str(file.dtype),
         memory_mb=_megabytes(file),
-        mapped=file.stored.offset is not None,
+        mapped=file.place is not None and file.dtype.isnative,
         classes=target.classes,
         target=target.range or {},
         columns=_columns(file),
@@ -119,8 +119,11 @@ def _columns(file: EventFile) -> dict[str, dict[str, float]]:
 
 def _layout_remarks(file: EventFile) -> list[str]:
     found = []
-    if file.stored.offset is None:
-        found.append("events are chunked or compressed: reading them is slow unless they fit in memory")
+    if file.needs_conversion:
+        what = "lists of hits" if file.pixels is not None else "chunked, compressed or of foreign byte order"
+        found.append(
+            f"events are {what}: `launch` converts them once, into a folder beside the file or STUDYHALL_CACHE"
+        )
     shape, axes = file.stored.shape, file.layout.axes
     other = {"NHWC": "NCHW", "NCHW": "NHWC"}.get(axes)
     channels, likely = (shape[-1], shape[1]) if axes == "NHWC" else (shape[1], shape[-1])
@@ -139,8 +142,11 @@ def suggestion(path: Path) -> str:
     """Options that name the dataset most like images, or an empty text."""
     from storage._hdf5_datasets import shapes
     from storage._hdf5_open import opened
+    from storage._hits import NAMES as HIT_NAMES
 
     with opened(path) as handle:
+        if all(name in handle for name in HIT_NAMES):
+            return "--pixels MAP.npz, since it holds digitised hits"
         images = {name: shape for name, shape in shapes(handle).items() if len(shape) in (3, 4) and 0 not in shape}
     if not images:
         return ""

@@ -19,6 +19,7 @@ from storage.files import is_remote, join
 from storage.history import read_trials
 from storage.studies import Budget, Change, StudyRecord
 from storage.tables import StudyState
+from study._ingestion import ingested
 from study.config import CHANGEABLE, StudyConfig, flatten
 from study.goals import goal_reached
 from study.loading import validated
@@ -86,7 +87,7 @@ def create_or_update(url: str, plan: Plan) -> bool:
         DataError: The data cannot be used, or are not those the study was created with.
     """
     config = plan.config
-    dataset = open_data(plan)
+    dataset = ingested(plan, open_data(plan))
     database = Database(url)
     try:
         upgrade_tables(database)

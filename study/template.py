@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from storage.hdf5 import Layout
 from study._values import plain_name
 from study._yaml import parse_yaml
 from study.inspection import Inspection
@@ -16,7 +17,7 @@ SHOWN_CLASSES = 20
 MANY_EVENTS = 100_000
 
 
-def study_file(inspection: Inspection, data: Path, *, axes: str, target: str, events: str) -> str:
+def study_file(inspection: Inspection, data: Path, layout: Layout) -> str:
     """The text of a study file for data without problems."""
     shape = "×".join(map(str, inspection.shape))
     return "\n".join(
@@ -38,9 +39,8 @@ def study_file(inspection: Inspection, data: Path, *, axes: str, target: str, ev
             "",
             "data:",
             f"  path: {_scalar(str(data))}",
-            _line(f"  events: {_scalar(events)}", "dataset of the images"),
-            _line(f"  axes: {axes}", "order of its axes: N events, H rows, W columns, C channels"),
-            _line(f"  target: {_scalar(target)}", "dataset to learn"),
+            *_images(layout),
+            _line(f"  target: {_scalar(layout.target)}", "dataset to learn"),
             "  # Networks learn from the rest, are compared on the validation part, and see the test part at the end.",
             "  split: {validation: 0.1, test: 0.1, seed: 42}",
             *_select(inspection),
@@ -61,6 +61,15 @@ def study_file(inspection: Inspection, data: Path, *, axes: str, target: str, ev
             "",
         ]
     )
+
+
+def _images(layout: Layout) -> Iterable[str]:
+    if layout.pixels is None:
+        yield _line(f"  events: {_scalar(layout.events)}", "dataset of the images")
+        yield _line(f"  axes: {layout.axes}", "order of its axes: N events, H rows, W columns, C channels")
+        return
+    yield _line(f"  pixels: {_scalar(str(layout.pixels))}", "places of the tubes in the image")
+    yield _line(f"  first_pmt: {layout.first_pmt}", "number of the first tube")
 
 
 def _metrics(inspection: Inspection) -> list[str]:

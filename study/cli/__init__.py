@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from study.cli import controlling, data, database, drilling, keeping, looking, results, running
+from study.cli import cache, controlling, data, database, drilling, keeping, looking, results, running
 from study.cli._common import EXIT_INTERRUPTED, app, complain
 
 COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
@@ -36,6 +36,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
 for name, command in COMMANDS:
     app.command(name)(command)
 app.add_typer(database.app, name="database")
+app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:

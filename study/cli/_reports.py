@@ -19,7 +19,7 @@ SHOWN_CLASSES = 20
 def inspection_report(console: Console, found: "Inspection") -> None:
     """What is in a file."""
     shape = "×".join(map(str, found.shape))
-    how = "memory-mapped" if found.mapped else "chunked or compressed"
+    how = "memory-mapped" if found.mapped else "to be converted once"
     console.print(f"[bold]{escape(found.path)}[/]", highlight=False, soft_wrap=True)
     lines: dict[str, Any] = {
         "events": f"{found.count:,} of {shape} (C×H×W), {found.dtype}, {found.memory_mb:g} MB, {how}",

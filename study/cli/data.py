@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,10 @@ DataFile = Annotated[Path, typer.Argument(metavar="FILE.h5", help="HDF5 file of 
 Events = Annotated[str, typer.Option("--events-name", help="Dataset of the events.")]
 Axes = Annotated[str, typer.Option("--axes", help="Order of its axes: NHWC, NCHW or NHW.")]
 Target = Annotated[str, typer.Option("--target", help="Dataset to learn.")]
+Pixels = Annotated[
+    Path | None, typer.Option("--pixels", help="For a file of digitised hits: the .npz of the tubes' pixels.")
+]
+FirstPmt = Annotated[int, typer.Option("--first-pmt", min=0, help="Number of its first tube.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
 
 
@@ -26,6 +31,9 @@ def simulate(
     to: Out,
     events: Annotated[int, typer.Option("--events", min=1, help="Number of events.")] = 6000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all randomness.")] = 0,
+    hits: Annotated[
+        bool, typer.Option("--hits", help="Write digitised hits as WatChMaL does, and the map of pixels (.npz).")
+    ] = False,
     force: Force = False,
 ) -> int:
     """Write simulated water-Cherenkov events in the reference HDF5 format."""
@@ -33,8 +41,12 @@ def simulate(
 
     _check_writable(to, force)
     with _bar(f"simulating {events} events", events) as advance:
-        write_simulation(to, events, seed, overwrite=force, advance=advance)
+        write_simulation(to, events, seed, overwrite=force, hits=hits, advance=advance)
     out.print(f"wrote {events} events to {to} ({to.stat().st_size / 2**20:.0f} MB)", highlight=False)
+    if hits:
+        pixels = to.with_suffix(".npz")
+        text = f"wrote their map to {pixels}; in a study file: data: {{path: {to}, pixels: {pixels}}}"
+        out.print(text, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -53,6 +65,8 @@ def inspect(
     events_name: Events = "event_data",
     axes: Axes = "NHWC",
     target: Target = "labels",
+    pixels: Pixels = None,
+    first_pmt: FirstPmt = 0,
     every: Annotated[bool, typer.Option("--all", help="Read every event, not only a sample.")] = False,
     draw: Annotated[Path | None, typer.Option("--draw", help="Draw one event of each class to a PNG.")] = None,
     as_json: AsJson = False,
@@ -61,7 +75,7 @@ def inspect(
     from study.cli._reports import inspection_report
     from study.inspection import draw_classes
 
-    layout = _layout(events_name, axes, target)
+    layout = _layout(events_name, axes, target, pixels, first_pmt)
     if draw is not None:
         _check_writable(draw, force=True)
     inspection = _inspected(file, layout, every=every)
@@ -84,25 +98,33 @@ def init(
     events_name: Events = "event_data",
     axes: Axes = "NHWC",
     target: Target = "labels",
+    pixels: Pixels = None,
+    first_pmt: FirstPmt = 0,
     force: Force = False,
 ) -> int:
     """Write a commented study file fitted to the data."""
     from study.template import study_file
 
     _check_writable(to, force)
-    inspection = _inspected(data, _layout(events_name, axes, target), every=False)
+    layout = _layout(events_name, axes, target, pixels, first_pmt)
+    inspection = _inspected(data, layout, every=False)
     for problem in inspection.problems:
         complain(problem)
     if inspection.problems:
         return EXIT_BAD_INPUT
-    # Relative to the study file, so that both can be moved together.
-    folder = to.absolute().parent
-    path = data.absolute().relative_to(folder) if data.absolute().is_relative_to(folder) else data.absolute()
-    to.write_text(study_file(inspection, path, axes=axes, target=target, events=events_name), encoding="utf-8")
+    path = _seen_from(to, data)
+    where = None if pixels is None else _seen_from(to, pixels)
+    to.write_text(study_file(inspection, path, replace(layout, pixels=where)), encoding="utf-8")
     for remark in inspection.remarks:
         err.print(f"[yellow]note:[/] {remark}", highlight=False)
     out.print(f"wrote {to}; next: studyhall check {to}", highlight=False)
     return 0
+
+
+def _seen_from(study_file: Path, path: Path) -> Path:
+    """Relative to the study file where it can be, so that all can be moved together."""
+    folder = study_file.absolute().parent
+    return path.absolute().relative_to(folder) if path.absolute().is_relative_to(folder) else path.absolute()
 
 
 def _check_writable(path: Path, force: bool) -> None:
@@ -116,12 +138,12 @@ def _check_writable(path: Path, force: bool) -> None:
         raise ConfigError(f"{path} exists; --force overwrites it")
 
 
-def _layout(events: str, axes: str, target: str) -> "Layout":
+def _layout(events: str, axes: str, target: str, pixels: Path | None, first_pmt: int) -> "Layout":
     from storage.errors import ConfigError
     from storage.hdf5 import Layout
 
     try:
-        return Layout(events=events, axes=axes, target=target)
+        return Layout(events=events, axes=axes, target=target, pixels=pixels, first_pmt=first_pmt)
     except ValueError as error:
         raise ConfigError(f"--axes, --events-name or --target: {error}") from None
 
@@ -136,4 +158,5 @@ def _inspected(file: Path, layout: "Layout", *, every: bool) -> "Inspection":
         # The layout is given by options here, not by a study file.
         hint = suggestion(file) if "under `data`" in str(error) else ""
         text = str(error).replace("under `data`", "with --events-name or --target")
+        text = text.replace("as `data.pixels`", "as --pixels").replace("as `data.first_pmt`", "as --first-pmt")
         raise DataError(text + (f"; perhaps {hint}" if hint else "")) from None

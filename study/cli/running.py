@@ -65,7 +65,9 @@ def launch(
     """Create the study, or continue it, and run workers until its budget is used."""
     from models._plugins import load_plugin
     from storage.errors import ConfigError
+    from study._ingestion import prepare_data
     from study._signals import ENDING, hold
+    from study.cli.cache import converting
     from study.launching import launch as run
     from study.loading import load_config
     from study.plan import build_plan
@@ -76,6 +78,8 @@ def launch(
         launcher = load_plugin(on, "study.launchers", "LAUNCHER", folder=folder)
     except ValueError as error:
         raise ConfigError(f"--on: {error}") from None
+    with converting(plan.data_path) as progress:
+        prepare_data(plan, progress)
     with _progress(plan.metric) as follow:
         done = run(storage_url(storage), plan, launcher, workers=workers, devices=devices, follow=follow)
         hold(ENDING)

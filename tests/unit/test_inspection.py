@@ -127,7 +127,8 @@ def test_rare_classes_and_compressed_events_are_remarked(write: Write) -> None:
     assert not found.mapped
     assert found.remarks == [
         "classes with fewer than 10 events: 2 (5)",
-        "events are chunked or compressed: reading them is slow unless they fit in memory",
+        "events are chunked, compressed or of foreign byte order: `launch` converts them once, into a folder beside "
+        "the file or STUDYHALL_CACHE",
     ]
 
 

@@ -1,6 +1,8 @@
 import os
+import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +19,8 @@ from objectives._data import (
     CACHES,
     Dataset,
     DataSettings,
-    FileSource,
     MemorySource,
+    StreamSource,
     check_finite,
     load_source,
     non_finite,
@@ -26,9 +28,11 @@ from objectives._data import (
     to_tensor,
 )
 from objectives._memory import available_memory
+from objectives._source import memory_needed
 from objectives._split import Selection, Split
 from storage.errors import DataError
-from storage.hdf5 import AXES, DTYPES, Layout
+from storage.hdf5 import AXES, DTYPES, EventFile, Layout
+from storage.ingest import ingest
 
 COUNT = 50
 SHAPES = {"NHWC": (COUNT, 4, 3, 2), "NCHW": (COUNT, 2, 4, 3), "NHW": (COUNT, 4, 3)}
@@ -109,7 +113,7 @@ def test_auto_reads_the_file_when_memory_is_short(
     size = 30 * 4 * 3 * 2 * 4
     monkeypatch.setattr(_source, "available_memory", lambda: size / 0.6)
     assert isinstance(load_source(dataset, np.arange(30)), MemorySource)
-    assert isinstance(load_source(dataset, np.arange(31)), FileSource)
+    assert isinstance(load_source(dataset, np.arange(31)), StreamSource)
     assert isinstance(load_source(dataset, np.arange(31), "memory"), MemorySource)
     assert "reading from the file, which is slower" in caplog.text
 
@@ -126,6 +130,107 @@ def test_loading_leaves_no_file_open(tmp_path: Path, kind: str) -> None:
     assert len(source) == 40
 
 
+_SMALL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from objectives._dataset import DataSettings, open_dataset
+from objectives._source import StreamSource, load_source
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
+dataset = open_dataset(DataSettings(Path(sys.argv[1])), stratify=True)
+source = load_source(dataset, dataset.split.training)
+out = np.empty((50, *source.shape), source.dtype)
+order = np.random.default_rng(0).permutation(len(source))
+for start in range(0, len(order), 50):
+    source.rows(order[start : start + 50], out[: len(order[start : start + 50])])
+    for position, row in zip(order[start:], out):
+        assert row.ravel()[0] == dataset.split.training[position]
+taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(type(source).__name__, taken // 1024)
+"""
+
+
+@pytest.mark.parametrize("limit_mb", [None, 450])
+def test_a_split_that_does_not_fit_into_a_small_memory_is_streamed_without_taking_it(
+    tmp_path: Path, limit_mb: int | None
+) -> None:
+    path, count = tmp_path / "large.h5", 4000
+    with h5py.File(path, "w") as file:  # 400 MB
+        events = file.create_dataset("event_data", (count, 50, 50, 10), np.float32)
+        for start in range(0, count, 500):
+            events[start : start + 500] = np.repeat(np.arange(start, start + 500), 25000).reshape(-1, 50, 50, 10)
+        file["labels"] = np.arange(count) % 3
+
+    def limited() -> None:
+        if limit_mb is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 2**20, limit_mb * 2**20))
+
+    run = subprocess.run(
+        [sys.executable, "-c", _SMALL, path],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        preexec_fn=limited,
+    )
+
+    assert run.returncode == 0, run.stderr
+    kind, taken_mb = run.stdout.split()
+    assert kind == ("MemorySource" if limit_mb is None else "StreamSource")
+    assert (int(taken_mb) > 300) == (limit_mb is None)
+
+
+def test_a_streamed_file_that_has_become_shorter_is_named(dataset: Dataset) -> None:
+    source = load_source(dataset, np.arange(10), "stream")
+    os.truncate(dataset.file.path, 2100)
+
+    with pytest.raises(DataError, match=r"a\.h5: ends before byte .*; it has been changed since it was opened"):
+        read(source, [9])
+
+
+class TestConverted:
+    @pytest.fixture
+    def sparse(self, tmp_path: Path) -> Dataset:
+        events = values("<f4")
+        events[np.abs(events) < 95] = 0
+        dataset = make(tmp_path / "a.h5", events, compression="gzip")
+        return replace(dataset, file=ingest(dataset.file, tmp_path / "cache"))
+
+    @pytest.mark.parametrize("cache", CACHES)
+    def test_sparse_events_come_from_wherever_they_are_wanted(self, sparse: Dataset, cache: Any) -> None:
+        assert sparse.file.packed is not None
+        assert sparse.file.packed.sparse
+
+        source = load_source(sparse, np.array([40, 3, 7]), cache)
+
+        assert np.array_equal(read(source, [2, 0, 0]), EventFile.open(sparse.file.path).events()[:][[7, 40, 40]])
+
+    def test_sparse_events_fit_into_a_memory_that_dense_ones_do_not(
+        self, sparse: Dataset, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        needed = memory_needed(sparse.file, np.arange(COUNT))
+        monkeypatch.setattr(_source, "available_memory", lambda: needed / 0.6)
+
+        assert needed < 0.2 * values("<f4").nbytes
+        assert isinstance(load_source(sparse, np.arange(COUNT)), MemorySource)
+
+    def test_what_has_been_converted_is_found_when_a_dataset_is_opened(self, sparse: Dataset, tmp_path: Path) -> None:
+        found = open_dataset(DataSettings(sparse.file.path, cache_folder=tmp_path / "cache"), stratify=True)
+        elsewhere = open_dataset(DataSettings(sparse.file.path), stratify=True)
+
+        assert found.file.packed == sparse.file.packed
+        assert elsewhere.file.packed is None
+
+    def test_bad_values_are_found_in_sparse_events_too(self, tmp_path: Path) -> None:
+        events = np.zeros(SHAPES["NHWC"], np.float32)
+        events[7, 0, 0, 0] = np.nan
+        dataset = make(tmp_path / "a.h5", events, compression="gzip")
+        dataset = replace(dataset, file=ingest(dataset.file, tmp_path / "cache"))
+
+        with pytest.raises(DataError, match=r"a\.h5: .*1 NaN and 0 infinite values in 1 events, first in event 7"):
+            load_source(dataset, np.arange(COUNT)[::-1], "memory")
+
+
 _FORK = """
 import os, sys, threading
 from pathlib import Path
@@ -136,7 +241,7 @@ from objectives._source import load_source
 events = np.load(sys.argv[1])
 for path in sys.argv[2:]:
     dataset = open_dataset(DataSettings(Path(path)), stratify=True)
-    for cache in ("memory", "map"):
+    for cache in ("memory", "map", "stream"):
         source = load_source(dataset, np.arange(len(events)), cache)
         out = np.empty_like(events[:2])
         assert threading.active_count() == len(os.listdir("/proc/self/task")) == 1
@@ -163,7 +268,7 @@ def test_a_process_may_fork_after_loading_and_both_read_the_same(tmp_path: Path)
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("cache", ["memory", "map"])
+@pytest.mark.parametrize("cache", ["memory", "map", "stream"])
 @pytest.mark.parametrize(("positions", "named"), [([0, -1], "-1"), ([10, 3], "10"), ([2**40], "1099511627776")])
 def test_a_position_out_of_range_is_named_and_nothing_is_copied(
     dataset: Dataset, cache: Any, positions: list[int], named: str
@@ -191,7 +296,7 @@ def test_indices_that_are_not_in_the_file_are_refused(dataset: Dataset) -> None:
 
 
 def test_an_unknown_cache_is_refused(dataset: Dataset) -> None:
-    with pytest.raises(ValueError, match="cache: 'disk' is not one of auto, memory, map"):
+    with pytest.raises(ValueError, match="cache: 'disk' is not one of auto, memory, map, stream"):
         load_source(dataset, np.arange(3), "disk")  # type: ignore[arg-type]
 
 
@@ -368,6 +473,11 @@ class TestMemory:
         membership.write_text("9:cpu:/elsewhere\n4:memory:/docker/abc\n0::/\n")
 
         assert available_memory(tmp_path, membership) == 100
+
+    def test_is_what_a_limit_of_this_process_leaves(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("resource.getrlimit", lambda kind: (2**20, resource.RLIM_INFINITY))
+
+        assert available_memory() == 0
 
     @pytest.mark.usefixtures("machine")
     def test_is_the_machine_s_without_limits(self, tmp_path: Path) -> None:

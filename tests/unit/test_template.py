@@ -43,7 +43,7 @@ def written(folder: Path, kind: str, name: str = "events.h5") -> tuple[str, Plan
             file.attrs["class_names"] = made["names"]
     inspection = inspect_file(folder / name, Layout(**layout), every=True)
     assert not inspection.problems
-    text = study_file(inspection, Path(name), **layout)
+    text = study_file(inspection, Path(name), Layout(**layout))
     (folder / "study.yaml").write_text(text, encoding="utf-8")
     plan = build_plan(*load_config(folder / "study.yaml", environment={}))
     return text, plan, gather_facts(plan, open_data(plan))
