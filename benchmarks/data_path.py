@@ -5,7 +5,7 @@
 
 Warm: the file is in the page cache; batches of 64 and 256 in random order. The reference is an event-by-event `Dataset`
 over a memory map, with the transpose to channels first that the tutorial makes, in a torch DataLoader of 0 and of 2
-worker processes. Ours ends with the tensor that a network takes. Every way runs once in each repeat, in turn, and a ratio
+worker processes. Ours ends with the tensor that a network takes. Every way runs once in each repeat, in turn; a ratio
 is the median of the repeats' ratios.
 
 Cold: before each measurement the file's pages are dropped (`posix_fadvise(DONTNEED)`). It runs in a process whose

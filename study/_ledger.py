@@ -1,7 +1,9 @@
 """What an agent writes to the database about the trials in its hands."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -21,7 +23,7 @@ from study._outcomes import ending_of, log_outcome, reason_of
 from study.files import WEIGHTS, attempt_folder, keep_best_weights, remove_all_but, remove_others
 from study.goals import goal_reached
 from study.plan import Plan
-from study.proposals import propose
+from study.proposals import Proposals
 from study.pruning import make_pruning
 from study.stored import StoredStudy, load_stored
 
@@ -42,7 +44,11 @@ class Ledger:
 
     def __init__(self, storage: TrialStorage, stored: StoredStudy, plan: Plan) -> None:
         self._database, self.stored, self._plan = storage.database, stored, plan
-        self._study = optuna.load_study(study_name=stored.name, storage=storage)
+        study = optuna.load_study(study_name=stored.name, storage=storage)
+        self._proposals = Proposals(storage.database, study, plan)
+        self._next = 0
+        self._alone = False
+        self._chores: list[Callable[[], None]] = []
         self._pruning = make_pruning(plan, storage, stored.name, stored.study_id)
         self._equal_reasons: list[str] = []
 
@@ -51,8 +57,9 @@ class Ledger:
 
         A sampler's mistake, or a value that somebody enqueued, must not end the agent.
         """
+        self._alone, self._next = claim.number == self._next, claim.number + 1
         try:
-            sampled = propose(self._database, self._study, self._plan, claim)
+            sampled = self._proposals.propose(claim)
         except LeaseLost as lost:
             logger.warning("%s; it is dropped here", lost)
             return None
@@ -62,6 +69,23 @@ class Ledger:
             self.end(claim, ending_of(failed(error), device, weights=self.weights(claim)))
             return None
         return TrialJob(claim.number, sampled, attempt_folder(self.stored, claim), claim.checkpoint, claim.attempt)
+
+    def meanwhile(self) -> None:
+        """What no worker shall wait for: forget the files of ended trials, and propose the next trial's parameters.
+
+        Proposing ahead pays while nobody else claims trials: it is for a trial of a certain number.
+        """
+        chores, self._chores = self._chores, []
+        for chore in chores:
+            chore()
+        if not self._alone:
+            return
+        try:
+            self._proposals.prepare(self._next)
+        except (StudyhallError, StorageInternalError, SQLAlchemyError):
+            raise
+        except Exception as error:  # it will come again when the trial is there
+            logger.debug("nothing could be proposed ahead: %s", error)
 
     def epoch(self, claim: Claim, result: EpochResult) -> Order:
         """Record an epoch; what the worker shall do next."""
@@ -87,9 +111,9 @@ class Ledger:
             self._remove(claim)
             return
         log_outcome(claim, ending, self._plan.metric)
-        remove_all_but(self.stored, claim, ending.weights)
+        self._chores.append(partial(remove_all_but, self.stored, claim, ending.weights))
         if ending.state is TrialState.COMPLETE:
-            keep_best_weights(self._database, self.stored, self._plan)
+            self._chores.append(partial(keep_best_weights, self._database, self.stored, self._plan))
             self._note_goal(ending)
         self._note_mistake(ending)
 

@@ -1,11 +1,13 @@
 """All parameters of a trial, proposed by Optuna's own code and held back until they are complete."""
 
+import copy
+from collections.abc import Container
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from storage._optuna import forget_cached_trials, reading_from
 from study.space import Space
@@ -15,11 +17,24 @@ Parameters = dict[str, tuple[float, BaseDistribution]]
 
 
 class _HoldsParameters:
-    """A storage that keeps a trial's new parameters to itself and passes everything else on."""
+    """A storage that keeps a trial's new parameters to itself and passes everything else on.
+
+    It reads the other trials once: a sampler that takes running trials into account asks for all of them at each of a
+    trial's parameters, and in a study of many workers most of its time went there.
+    """
 
     def __init__(self, storage: BaseStorage, known: FrozenTrial | None) -> None:
         self._storage, self._known = storage, known
+        self._trials: dict[int, list[FrozenTrial]] = {}
         self.parameters: Parameters = {}
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        if study_id not in self._trials:
+            self._trials[study_id] = self._storage.get_all_trials(study_id, deepcopy=False)
+        trials = [trial for trial in self._trials[study_id] if states is None or trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         if self._known is not None and self._known._trial_id == trial_id:
@@ -36,9 +51,11 @@ class _HoldsParameters:
         return getattr(self._storage, name)
 
 
-def sample(
-    study: optuna.Study, space: Space, trial_id: int, *, known: FrozenTrial | None = None
-) -> tuple[dict[str, Any], Parameters]:
+Sampled = tuple[dict[str, Any], Parameters]
+"""All sampled values by name, and those that are new and must be written."""
+
+
+def sample(study: optuna.Study, space: Space, trial_id: int, *, known: FrozenTrial | None = None) -> Sampled:
     """Propose what the trial does not have yet, exactly as ``Trial.suggest_*`` would.
 
     Args:
@@ -46,9 +63,6 @@ def sample(
         space: What is searched.
         trial_id: A running trial; enqueued values and those that it has already win.
         known: The trial, where nobody can have given it a value yet: it is not read then.
-
-    Returns:
-        All sampled values by name, and those that are new and must be written.
     """
     forget_cached_trials(study)
     held = _HoldsParameters(study._storage, known)

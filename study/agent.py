@@ -139,11 +139,13 @@ class Agent:
         while not self._told_to_end() and self._state is not StudyState.STOPPED:
             self._renew(pool)
             refusal = self._claim_all(pool)
+            self._ledger.meanwhile()
             if refusal in FINAL and not pool.busy:
                 return refusal
             crew.listen(POLL_S, self._supervisor)
             crew.end_overdue()
         self._hand_back_all(pool, crew)
+        self._ledger.meanwhile()
         return None if self._ending else Refusal.STOPPED
 
     def _renew(self, pool: Pool) -> None:

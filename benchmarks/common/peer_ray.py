@@ -61,14 +61,20 @@ class Training(tune.Trainable):
 
 
 class Ends(tune.Callback):
-    """Records the end of each trial. Ray does not tell those that ASHA stopped from the others."""
+    """Records the end of each trial. Ray does not tell those that ASHA stopped from the others.
+
+    Attributes:
+        sampled: the hyperparameters of each ended trial.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
+        self.sampled: dict[int, dict[str, Any]] = {}
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """See Ray."""
         self._log.end(trial.config[NUMBER], "complete")
+        self.sampled[trial.config[NUMBER]] = trial.config
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """See Ray."""
@@ -76,7 +82,7 @@ class Ends(tune.Callback):
 
 
 def main() -> None:
-    """Start Ray, run the search, write down what was sampled, end Ray."""
+    """Start Ray, run the search, end Ray."""
     given = arguments()
     # A short path of its own: the names of its sockets may have about a hundred characters.
     temporary = tempfile.mkdtemp(prefix="ray-")
@@ -115,8 +121,8 @@ def space(trial: Any) -> dict[str, Any]:
 
 
 def run(given: argparse.Namespace) -> None:
-    """The search."""
-    log = Log(Path(given.run) / "log.jsonl")
+    """Run the search, and write down what was sampled."""
+    ends = Ends(Log(Path(given.run) / "log.jsonl"))
     training = tune.with_parameters(Training, given=vars(given))
     tuner = tune.Tuner(
         tune.with_resources(training, {"cpu": 1}),
@@ -130,17 +136,15 @@ def run(given: argparse.Namespace) -> None:
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name="peer", storage_path=str(Path(given.run) / "ray"), verbose=0, callbacks=[Ends(log)]
+            name="peer",
+            storage_path=str(Path(given.run) / "ray"),
+            verbose=0,
+            callbacks=[ends],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    results = tuner.fit()
-    write_parameters(Path(given.run), results)
-
-
-def write_parameters(folder: Path, results: Any) -> None:
-    """What was sampled for each trial."""
-    sampled = {result.config[NUMBER]: result.config for result in results}
-    (folder / "parameters.json").write_text(json.dumps(sampled), encoding="utf-8")
+    tuner.fit()
+    (Path(given.run) / "parameters.json").write_text(json.dumps(ends.sampled), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ STEPS: tuple[tuple[Any, str, str], ...] = (
     (_ledger, "keep_best_weights", "keep best"),
     (agent.Agent, "_renew", "renew"),
     (agent, "claim", "claim"),
-    (_ledger, "propose", "propose"),
+    (proposals.Proposals, "propose", "propose"),
     (proposals, "make_sampler", "make sampler"),
     (proposals, "sample", "sample"),
     (attempts, "sample", "write parameters"),
