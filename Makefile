@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: install demo test quick drill check clean
+.PHONY: install demo test quick drill check bench-peers clean
 
 install: .venv/installed
 
@@ -32,6 +32,10 @@ check: install
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(PYTEST)
+
+bench-peers: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	$(BIN)/python -P benchmarks/peers.py
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -69,7 +69,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=3000)
-    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most, for each trial")
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 1")
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="names, separated by commas")
@@ -117,10 +117,11 @@ def all_runs(given: argparse.Namespace, folder: Path, loaders: int) -> list[Run]
 def described(run: Run) -> str:
     """A line about a run."""
     record = run.record
+    processes = f" in {record.processes} processes" if record.processes else ""
     return (
         f"seed {run.seed} {run.system}: {run.wall_s:.1f} s, CPU {run.waited_cpu_s:.1f} s waited for, "
-        f"{run.seen_cpu_s:.1f} s seen, {len(record.ends)} trials, {len(record.epochs)} epochs in "
-        f"{len({epoch.process for epoch in record.epochs})} processes, best {record.best:.4f}, test {run.test:.4f}"
+        f"{run.seen_cpu_s:.1f} s seen, {len(record.ends)} trials, {len(record.epochs)} epochs{processes}, "
+        f"best {record.best:.4f}, test {run.test:.4f}"
     )
 
 

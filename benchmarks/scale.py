@@ -9,9 +9,9 @@ simulated epochs so long that `--load` of that capacity is offered. Each agent i
 and makes an agent's calls in an agent's order; one launcher looks on. `growth`: one agent alone at 0, a quarter, half
 and all of `--trials`: time, CPU, statements of each transaction, and what a new agent reads. `sampler`: the default
 sampler's cost per trial, which an agent pays. Everything of the study has its default, but in `fleet` and `growth` the
-sampler is random, which costs nearly nothing (`--sampler`). An agent renews and writes checkpoints as often per epoch
-as one with epochs of `--epoch-s` does. Clients and server share this machine's cores. The benchmark makes a database
-`bench_scale` on the server, and drops it in the end; about 8 minutes.
+sampler is random, which costs nearly nothing (`--sampler tpe` puts the default one into the fleet). An agent renews and
+writes checkpoints as often per epoch as one with epochs of `--epoch-s` does. Clients and server share this machine's
+cores. The benchmark makes a database `bench_scale` on the server, and drops it in the end; about 6 minutes.
 """
 
 import argparse
@@ -130,7 +130,16 @@ def print_growth(sizes: list[Size]) -> None:
 def print_sampler(found: list[Sampling]) -> None:
     """A row per case."""
     print("### Sampling one trial with the default sampler\n")
-    heads = ["trials", "running", "CPU ms", "ms", "server CPU ms", "statements", "transactions", "one reading, CPU ms"]
+    heads = [
+        "trials",
+        "running",
+        "CPU ms",
+        "ms",
+        "server CPU ms",
+        "statements",
+        "transactions",
+        "reading, CPU ms",
+    ]
     table(heads, [list(asdict(case).values()) for case in found])
 
 
@@ -173,7 +182,8 @@ def main() -> None:
         print_growth(growth)
         found["growth"] = [asdict(size) for size in growth]
     if "sampler" in parts:
-        sampling = measure_sampler(server, [0, given.trials // 10, given.trials], repeats=given.repeats)
+        sizes = [0, given.trials // 10, given.trials]
+        sampling = measure_sampler(server, sizes, repeats=given.repeats)
         print_sampler(sampling)
         found["sampler"] = [asdict(case) for case in sampling]
     if given.json:

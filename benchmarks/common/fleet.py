@@ -38,11 +38,13 @@ KINDS = (
     "checkpoint",
     "finish, pruned",
     "finish, complete",
+    "forget weights",
     "renew",
     "see agent",
     "look",
 )
-"""What is timed. `renew` reads the study anew, `finish, complete` forgets surplus weights, as the agent does."""
+"""What is timed. `renew` reads the study anew; `forget weights` follows a complete trial, while the workers train, and
+has with it what an agent proposes ahead that is alone on its study."""
 
 
 @dataclass
@@ -125,6 +127,7 @@ class SimulatedAgent:
         # Agents that start at different moments do not renew together.
         self._reports, self._renewed_at = self._reports_per_renewal * self._chance.random(), awake()
         self.slots, self._fresh, self._begun = [Slot(index) for index in range(slots)], True, set[int]()
+        self._completed = False
         self.agent_id = agents.register_agent(self.database, self.stored.study_id, alive_s=lease.seconds)
 
     def run(self, until: float) -> None:
@@ -137,6 +140,7 @@ class SimulatedAgent:
             for slot in self.slots:
                 if slot.claim is None and slot.due <= time.monotonic() < until:
                     self._attempted(self._claim, slot)
+            self._attempted(self._meanwhile)
             self._listen(until)
 
     def warm_up(self, least_s: float, until: float) -> None:
@@ -204,6 +208,15 @@ class SimulatedAgent:
         self._begun.add(slot.index)
         slot.due = self._next_due()
 
+    def _meanwhile(self) -> None:
+        """What no worker waits for; noted where a complete trial gives it something to forget."""
+        if not self._completed:
+            self.ledger.meanwhile()
+            return
+        self._completed = False
+        with self.record.timed("forget weights"):
+            self.ledger.meanwhile()
+
     def _next_due(self) -> float:
         return time.monotonic() + self._pace_s * self._chance.uniform(0.5, 1.5)
 
@@ -244,5 +257,6 @@ class SimulatedAgent:
         ending = ending_of(done, f"cuda:{slot.index}", weights=self.ledger.weights(ended))
         with self.record.timed("finish, pruned" if pruned else "finish, complete"):
             self.ledger.end(ended, ending)
+        self._completed = self._completed or not pruned
         slot.claim = None
         slot.due = 0.0

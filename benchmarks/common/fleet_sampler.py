@@ -29,7 +29,7 @@ class Sampling:
     Attributes:
         trials, running: In the study, ended and not.
         cpu_ms, wall_ms, statements, server_ms: Of all of it; the server's by its own process.
-        reading_cpu_ms: Of one of its readings, which read the trials that run, and here no new ones.
+        reading_cpu_ms: Of its reading of the trials that run; there are no new ones here.
     """
 
     trials: int

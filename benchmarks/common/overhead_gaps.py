@@ -67,7 +67,8 @@ def gaps(folder: Path, trials: int) -> dict[str, Any]:
         "search": {"pruner": "none", "sampler": {"name": "tpe", "n_startup_trials": SETTLED}},
     }
     scratch = Scratch(folder / "gaps", tree)
-    scratch.start_agent().wait()
+    if scratch.start_agent().wait():
+        raise RuntimeError(f"the agent failed:\n{(scratch.folder / 'agent.log').read_text(encoding='utf-8')}")
     notes, steps = read_notes(scratch.notes), read_notes(scratch.steps)
     run = trials_of(notes)
     jobs = [note["at"] for note in notes if note["what"] == "got TrialJob"]

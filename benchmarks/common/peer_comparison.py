@@ -19,6 +19,7 @@ class Figures:
     """One run's figures.
 
     Attributes:
+        processes: how many trained, as far as known: two where Ray's actors are reused.
         quality_s: seconds until it had the quality that all systems reached with this seed.
     """
 
@@ -41,7 +42,6 @@ def figures(runs: Sequence[Run]) -> list[Figures]:
     for run in runs:
         quality = QUALITY * min(other.record.best for other in runs if other.seed == run.seed)
         record = run.record
-        processes = len({epoch.process for epoch in record.epochs})
         found.append(
             Figures(
                 run.system,
@@ -50,7 +50,7 @@ def figures(runs: Sequence[Run]) -> list[Figures]:
                 run.cpu_s,
                 len(record.ends),
                 len(record.epochs),
-                processes,
+                record.processes,
                 record.best,
                 run.test,
                 quality,

@@ -48,6 +48,11 @@ class Record:
         """The best value of any epoch."""
         return max((epoch.value for epoch in self.epochs), default=0.0)
 
+    @property
+    def processes(self) -> int:
+        """How many processes trained; 0 where unknown."""
+        return len({epoch.process for epoch in self.epochs if epoch.process})
+
     def reached(self, value: float) -> float:
         """Seconds until an epoch had the value or more.
 

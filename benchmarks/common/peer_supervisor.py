@@ -6,7 +6,8 @@ It declares itself the reaper of orphans (Linux), so every descendant ends as it
 another one, and their CPU times add up in its RUSAGE_CHILDREN. Those of a process that ignores its children's ends
 would be lost there; so the tree is also looked at four times a second, and the last CPU times seen of every process
 are added up. The larger of the two sums counts; the second misses up to a quarter of a second per process.
-The wall time ends with the command itself; what it leaves behind gets a few seconds, and is then killed.
+The wall time ends with the command itself; what it leaves behind gets a few seconds, and is then killed. So does a
+command that takes more than an hour, or is interrupted.
 """
 
 import ctypes
@@ -25,6 +26,7 @@ import psutil
 SET_CHILD_SUBREAPER = 36  # of prctl, <linux/prctl.h>
 LOOK_S = 0.25
 GRACE_S = 15.0
+TIMEOUT_S = 3600.0
 
 
 def main() -> None:
@@ -36,10 +38,12 @@ def main() -> None:
     start = time.time()
     process = subprocess.Popen(command)
     tree.start()
-    status = process.wait()
-    wall_s = time.time() - start
-    wait_for_orphans()
-    tree.stop()
+    try:
+        status = process.wait(TIMEOUT_S)
+        wall_s = time.time() - start
+    finally:
+        wait_for_orphans()
+        tree.stop()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     waited_s = usage.ru_utime + usage.ru_stime
     facts = {"start": start, "wall_s": wall_s, "waited_cpu_s": waited_s, "seen_cpu_s": tree.cpu_s, "status": status}
@@ -80,7 +84,7 @@ class Tree(threading.Thread):
 
 
 def wait_for_orphans() -> None:
-    """Reap what the command has left behind; after the grace time it is killed."""
+    """Reap what is left; after the grace time it is killed."""
     end = time.monotonic() + GRACE_S
     while True:
         try:

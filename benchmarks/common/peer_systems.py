@@ -18,7 +18,6 @@ from peer_training import test_accuracy
 
 COMMON = Path(__file__).parent
 ROOT = COMMON.parents[1]
-TIMEOUT_S = 3600
 TAIL = 3000  # characters
 THEIR_SEARCH = {
     "sampler": {"name": "tpe", "multivariate": True, "constant_liar": True, "n_startup_trials": 10, "random_share": 0},
@@ -114,9 +113,7 @@ def supervised(system: str, run: Path, command: list[str]) -> dict[str, Any]:
     output = run / "output.txt"
     with output.open("wb") as file:
         whole = [sys.executable, str(COMMON / "peer_supervisor.py"), str(run / "usage.json"), *command]
-        done = subprocess.run(
-            whole, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment(), timeout=TIMEOUT_S
-        )
+        done = subprocess.run(whole, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment())
     if done.returncode != 0:
         raise RuntimeError(f"{system} failed:\n{output.read_text(encoding='utf-8', errors='replace')[-TAIL:]}")
     return dict(json.loads((run / "usage.json").read_text(encoding="utf-8")))
