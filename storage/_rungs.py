@@ -57,7 +57,7 @@ class RungReader:
         """Read new values: one statement, and another where trials appear that were not known."""
         given = {"after": self._last - MARGIN, "rungs": list(self._rungs)}
         rows: list[Any] = list(connection.execute(_values(), given))
-        self._learn(connection, {row.trial_id for row in rows} - self._mine.keys())
+        self._learn(connection, {row.trial_id for row in rows if row.trial_id not in self._mine})
         for identity, trial_id, step, value, kind in rows:
             self._last = max(self._last, identity)
             if self._mine[trial_id]:

@@ -2,6 +2,8 @@ import os
 import resource
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -482,3 +484,36 @@ class TestMemory:
     @pytest.mark.usefixtures("machine")
     def test_is_the_machine_s_without_limits(self, tmp_path: Path) -> None:
         assert available_memory(tmp_path, tmp_path / "no") == 1000
+
+
+class TestCopies:
+    @pytest.mark.parametrize("cache", ["memory", "map", "stream"])
+    def test_a_batch_is_written_where_it_is_wanted_without_another_copy(self, tmp_path: Path, cache: Any) -> None:
+        events = np.ones((64, 32, 32, 8), np.float32)
+        source = load_source(make(tmp_path / "a.h5", events), np.arange(64), cache)
+        positions, out = np.arange(64)[::-1].copy(), np.empty_like(events)
+
+        assert peak_of(lambda: source.rows(positions, out)) < 0.1 * events.nbytes
+
+    def test_a_sparse_batch_needs_the_positions_of_one_event_beside_it(self, tmp_path: Path) -> None:
+        events = np.zeros((64, 32, 32, 8), np.float32)
+        events[:, :4] = 1
+        dataset = make(tmp_path / "a.h5", events, compression="gzip")
+        source = load_source(replace(dataset, file=ingest(dataset.file, tmp_path / "cache")), np.arange(64))
+        positions, out = np.arange(64)[::-1].copy(), np.empty_like(events)
+
+        assert peak_of(lambda: source.rows(positions, out)) < 0.1 * events.nbytes
+        assert np.array_equal(out, events)
+
+
+def peak_of(work: Callable[[], None]) -> int:
+    """Bytes that Python and NumPy allocate at most while it runs, beyond what was there."""
+    work()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        work()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
