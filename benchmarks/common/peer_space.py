@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-EPOCHS = 9
+EPOCHS = 27
 """At most, for each trial: the rungs of halving by 3 are 1, 3 and 9."""
 REDUCTION = 3
 OPTIMIZERS = ["sgd", "adam", "adamw"]
