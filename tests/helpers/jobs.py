@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -13,6 +15,8 @@ from storage.attempts import Claim
 from storage.claims import Refusal
 from storage.database import Database, database_url
 from storage.endings import Ending
+from storage.hdf5 import EventFile
+from storage.ingest import ingest
 from storage.studies import Budget
 
 HEAD_START_S = 0.3
@@ -106,3 +110,10 @@ def stock_storage(url: str) -> RDBStorage:
     parsed = database_url(url)
     wait = {"timeout": 60.0} if parsed.get_backend_name() == "sqlite" else {}
     return RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs={"connect_args": wait})
+
+
+def convert(path: Path, cache: Path, out: Any) -> None:
+    """Convert a file of events; tell what came out, and whether this process has made it."""
+    steps: list[str] = []
+    found = ingest(EventFile.open(path), cache, progress=lambda doing, *_: steps.append(doing))
+    out.put((found.events()[:].tobytes(), "converting" in steps))

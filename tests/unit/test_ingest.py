@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jobs import convert
 
 from storage import _conversion, ingest
 from storage._packed import COUNTS, EVENTS, open_packed
@@ -220,17 +221,11 @@ class TestCache:
         assert events[:].tobytes() == file.events()[:].tobytes()
 
 
-def _convert(path: Path, cache: Path, out: Any) -> None:
-    steps: list[str] = []
-    found = ingest.ingest(EventFile.open(path), cache, progress=lambda doing, *_: steps.append(doing))
-    out.put((found.events()[:].tobytes(), "converting" in steps))
-
-
 class TestSeveral:
     def test_one_of_many_converts_and_all_get_it(self, file: EventFile, cache: Path) -> None:
         context = multiprocessing.get_context("spawn")
         out = context.Queue()
-        children = [context.Process(target=_convert, args=(file.path, cache, out)) for _ in range(4)]
+        children = [context.Process(target=convert, args=(file.path, cache, out)) for _ in range(4)]
         for child in children:
             child.start()
 
