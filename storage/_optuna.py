@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import optuna
+from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
@@ -136,6 +137,11 @@ def set_metric_names(connection: Connection, study_id: int, metric_names: Sequen
     if connection.scalar(named) is None:
         row = {"study_id": study_id, "key": key, "value_json": json.dumps(list(metric_names))}
         connection.execute(insert(table).values(row))
+
+
+def artifact_key(artifact_id: str) -> str:
+    """The key under which ``optuna.artifacts.upload_artifact`` keeps an artifact among a trial's system attributes."""
+    return f"{ARTIFACTS_ATTR_PREFIX}{artifact_id}"
 
 
 def constraint_key(name: str) -> str:

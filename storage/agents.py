@@ -5,7 +5,7 @@ import os
 import socket
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sqlalchemy import delete, insert, select, update
@@ -15,6 +15,9 @@ from storage.database import Database, retried
 from storage.errors import DatabaseError, StudyMissing
 from storage.tables import AGENTS, STUDIES, WORKERS
 
+VANISHED_S = 60.0
+"""After so long a silence an agent does not come back where its host has a younger one."""
+
 
 @dataclass(frozen=True)
 class WorkerRow:
@@ -22,6 +25,8 @@ class WorkerRow:
 
     Attributes:
         idle_s: Seconds since the agent last wrote, by the database's clock.
+        memory_mb: Resident memory of its process, with what it shares; None when unknown.
+        utilisation: Percent of one core that it used lately; None when unknown.
     """
 
     agent_id: str
@@ -30,6 +35,19 @@ class WorkerRow:
     pid: int
     device: str
     idle_s: float
+    memory_mb: float | None = None
+    utilisation: float | None = None
+
+
+@dataclass(frozen=True)
+class WorkerSeen:
+    """What an agent writes of one of its workers; fields as in `WorkerRow`."""
+
+    slot: int
+    pid: int
+    device: str
+    memory_mb: float | None = None
+    utilisation: float | None = None
 
 
 @retried
@@ -74,15 +92,15 @@ def register_agent(database: Database, study_id: int, *, alive_s: float) -> str:
 
 
 @retried
-def see_agent(database: Database, agent_id: str, workers: Sequence[tuple[int, int, str]]) -> None:
-    """Write that the agent and its workers (slot, pid, device) are alive now; nothing if its study was deleted."""
+def see_agent(database: Database, agent_id: str, workers: Sequence[WorkerSeen]) -> None:
+    """Write that the agent and its workers are alive now; nothing if its study was deleted."""
     with database.write(durable=False) as connection:
         seen = update(AGENTS).where(AGENTS.c.agent_id == agent_id).values(seen_at=utc_now())
         if not connection.execute(seen).rowcount:
             return
         connection.execute(delete(WORKERS).where(WORKERS.c.agent_id == agent_id))
-        for slot, pid, device in workers:
-            row = {"agent_id": agent_id, "slot": slot, "pid": pid, "device": device, "seen_at": utc_now()}
+        for worker in workers:
+            row = asdict(worker) | {"agent_id": agent_id, "seen_at": utc_now()}
             connection.execute(insert(WORKERS).values(row))
 
 
@@ -96,19 +114,37 @@ def leave(database: Database, agent_id: str) -> None:
 
 @retried
 def list_workers(database: Database, study_id: int) -> list[WorkerRow]:
-    """The workers of the study's agents that have not left."""
-    columns = (AGENTS.c.agent_id, AGENTS.c.host, WORKERS.c.slot, WORKERS.c.pid, WORKERS.c.device, WORKERS.c.seen_at)
+    """The workers of the study's agents that have not left; those of a vanished one until its host has another."""
+    later = AGENTS.alias()
+    replaced = (
+        select(later.c.agent_id)
+        .where(later.c.study_id == study_id, later.c.machine_id == AGENTS.c.machine_id)
+        .where(later.c.started_at > AGENTS.c.seen_at, AGENTS.c.seen_at < utc_now(-VANISHED_S))
+    )
+    columns = (AGENTS.c.agent_id, AGENTS.c.host, *(WORKERS.c[name] for name in _WORKER_COLUMNS))
     with database.read() as connection:
         rows = connection.execute(
             select(*columns, utc_now().label("now"))
             .join(WORKERS, WORKERS.c.agent_id == AGENTS.c.agent_id)
-            .where(AGENTS.c.study_id == study_id, AGENTS.c.alive)
+            .where(AGENTS.c.study_id == study_id, AGENTS.c.alive, ~replaced.exists())
             .order_by(AGENTS.c.started_at, WORKERS.c.slot)
         ).all()
     return [
-        WorkerRow(row.agent_id, row.slot, row.host, row.pid, row.device, (row.now - row.seen_at).total_seconds())
+        WorkerRow(
+            agent_id=row.agent_id,
+            slot=row.slot,
+            host=row.host,
+            pid=row.pid,
+            device=row.device,
+            idle_s=(row.now - row.seen_at).total_seconds(),
+            memory_mb=row.memory_mb,
+            utilisation=row.utilisation,
+        )
         for row in rows
     ]
+
+
+_WORKER_COLUMNS = ("slot", "pid", "device", "seen_at", "memory_mb", "utilisation")
 
 
 def machine_id() -> str:

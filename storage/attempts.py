@@ -18,6 +18,7 @@ from storage._fence import hold, write_fenced
 from storage.clock import utc_now
 from storage.database import Database, retried
 from storage.endings import Ending, end_trial, storable
+from storage.epochs import Epoch, add_epochs
 from storage.errors import LeaseLost
 from storage.tables import AGENTS, ATTEMPTS, STUDIES, AttemptState, StudyState
 
@@ -153,8 +154,11 @@ def checkpoint(database: Database, claim: Claim, place: str) -> None:
 
 
 @retried
-def finish(database: Database, claim: Claim, ending: Ending) -> None:
+def finish(database: Database, claim: Claim, ending: Ending, epochs: Sequence[Epoch] = ()) -> None:
     """Write a trial's end: attempt, attributes, values and Optuna's state together.
+
+    Args:
+        epochs: Results of epochs that `storage.epochs.record_epochs` has not written yet.
 
     Raises:
         LeaseLost: Somebody else has taken over the trial, or another Optuna program has ended it.
@@ -165,6 +169,7 @@ def finish(database: Database, claim: Claim, ending: Ending) -> None:
             if _already(connection, claim, AttemptState.FINISHED, ending.failure):
                 return
             raise _taken_over(claim)
+        add_epochs(connection, claim, epochs)
         ended = end_trial(connection, claim.trial_id, ending)
         if not ended:
             lost = {"message": _FOREIGN_END, "failure": None, "weights": None}

@@ -10,7 +10,7 @@ from storage._schema import ensure_tables, upgrade_tables
 from storage.database import Database
 from storage.errors import ConfigError, StudyMissing
 
-_OURS = (tables.STUDIES, tables.AGENTS, tables.ATTEMPTS, tables.CHANGES, tables.TEST_OPENINGS)
+_OURS = (tables.STUDIES, tables.AGENTS, tables.ATTEMPTS, tables.EPOCHS, tables.CHANGES, tables.TEST_OPENINGS)
 """Those with a study's id. Workers are left out: none of them lives when the copy is used."""
 
 

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from optuna.trial import TrialState
@@ -19,6 +19,20 @@ LONGEST_ATTRIBUTE = 65_535
 
 
 @dataclass(frozen=True)
+class Artifact:
+    """A file that the dashboard shows with its trial.
+
+    Attributes:
+        artifact_id: Hexadecimal digits and ``-``; its name in the artifact store.
+        filename: What it is shown as.
+    """
+
+    artifact_id: str
+    filename: str
+    mimetype: str
+
+
+@dataclass(frozen=True)
 class Ending:
     """How a trial ends.
 
@@ -30,6 +44,7 @@ class Ending:
         message: Its traceback or reason.
         weights: Where the best weights lie, or None.
         constraints: Optuna's, by name; one above 0 tells samplers that the parameters cannot be used.
+        artifacts: Files that belong to the trial.
     """
 
     state: TrialState
@@ -39,6 +54,7 @@ class Ending:
     message: str | None = None
     weights: str | None = None
     constraints: Mapping[str, float] | None = None
+    artifacts: Sequence[Artifact] = ()
 
     def __post_init__(self) -> None:
         """Refuse what a stock Optuna could not read.
@@ -68,7 +84,9 @@ def end_trial(connection: Connection, trial_id: int, ending: Ending) -> bool:
     if not connection.execute(ended).rowcount:
         return False
     _trial_rows.set_attributes(connection, _optuna.TRIAL_USER_ATTRIBUTES, trial_id, ending.attributes or {})
-    system = {_optuna.constraint_key(name): value for name, value in (ending.constraints or {}).items()}
+    system: dict[str, Any] = {_optuna.constraint_key(name): x for name, x in (ending.constraints or {}).items()}
+    for artifact in ending.artifacts:
+        system[_optuna.artifact_key(artifact.artifact_id)] = json.dumps(asdict(artifact) | {"encoding": None})
     _trial_rows.set_attributes(connection, _optuna.TRIAL_SYSTEM_ATTRIBUTES, trial_id, system)
     _trial_rows.set_values(connection, trial_id, [float(value) for value in ending.values])
     return True

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -10,9 +10,10 @@ from typing import Any
 
 from optuna.distributions import json_to_distribution
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
 from storage import _optuna
+from storage._rows import MOST_IDS
 from storage.attempts import held_seconds
 from storage.clock import utc_now
 from storage.database import Database, retried
@@ -31,6 +32,8 @@ class TrialRow:
         attempt_state: Of its last attempt, or None.
         weights: Where its best weights lie, or None.
         started_at: UTC, or None for a trial that waits.
+        ended_at: UTC, or None for a trial that has not ended.
+        token: Of its last attempt, or None; its artifacts are named by it.
     """
 
     trial_id: int
@@ -50,27 +53,72 @@ class TrialRow:
     seconds: float
     weights: str | None
     started_at: datetime | None
+    ended_at: datetime | None
+    token: str | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of it changes any more, but for weights that are not kept."""
+        return self.state.is_finished() and self.attempt_state is not AttemptState.RUNNING
+
+
+class History:
+    """A study's trials, read again and again: those that have ended are read once. One thread at a time may use it."""
+
+    def __init__(self, database: Database, study_id: int) -> None:
+        self._database, self._study_id = database, study_id
+        self._rows: dict[int, TrialRow] = {}
+        self._open: set[int] = set()
+
+    def read(self) -> list[TrialRow]:
+        """All trials by number, as they are now."""
+        changed = None
+        if self._rows:
+            changed = [*self._open, *_newer(self._database, self._study_id, max(self._rows))]
+        for row in read_trials(self._database, self._study_id, changed):
+            self._rows[row.trial_id] = row
+            (self._open.discard if row.settled else self._open.add)(row.trial_id)
+        return sorted(self._rows.values(), key=lambda row: row.number)
 
 
 @retried
-def read_trials(database: Database, study_id: int) -> list[TrialRow]:
-    """All trials of the study by number, from a handful of statements."""
+def _newer(database: Database, study_id: int, newest: int) -> list[int]:
+    trials = _optuna.TRIALS.c
     with database.read() as connection:
-        trials = _of_study(connection, _optuna.TRIALS, study_id)
-        attempts = connection.execute(
-            select(ATTEMPTS, utc_now().label("now")).where(ATTEMPTS.c.study_id == study_id).order_by(ATTEMPTS.c.attempt)
-        ).all()
-        values = {
-            row.trial_id: _value(row)
-            for row in _of_trials(connection, _optuna.TRIAL_VALUES, study_id)
-            if row.objective == 0
-        }
-        parameters = _by_trial(_of_trials(connection, _optuna.TRIAL_PARAMS, study_id), _parameter)
-        attributes = _by_trial(_of_trials(connection, _optuna.TRIAL_USER_ATTRIBUTES, study_id), _attribute)
-        curves = _by_trial(_of_trials(connection, _optuna.INTERMEDIATE_VALUES, study_id), _intermediate)
+        found = select(trials.trial_id).where(trials.study_id == study_id, trials.trial_id > newest)
+        return list(connection.scalars(found))
+
+
+@retried
+def read_trials(database: Database, study_id: int, ids: Sequence[int] | None = None) -> list[TrialRow]:
+    """The study's trials by number, from a handful of statements.
+
+    Args:
+        ids: Only these; None means all.
+    """
+    with database.read() as connection:
+        if ids is None:
+            return _read(connection, _optuna.TRIALS.c.study_id == study_id, ATTEMPTS.c.study_id == study_id)
+        found: list[TrialRow] = []
+        for start in range(0, len(ids), MOST_IDS):
+            some = ids[start : start + MOST_IDS]
+            found += _read(connection, _optuna.TRIALS.c.trial_id.in_(some), ATTEMPTS.c.trial_id.in_(some))
+    return sorted(found, key=lambda row: row.number)
+
+
+def _read(connection: Connection, chosen: ColumnElement[bool], attempts: ColumnElement[bool]) -> list[TrialRow]:
+    trials = list(connection.execute(select(_optuna.TRIALS).where(chosen)))
     mine: dict[int, list[Row[Any]]] = defaultdict(list)
-    for attempt in attempts:
+    for attempt in connection.execute(
+        select(ATTEMPTS, utc_now().label("now")).where(attempts).order_by(ATTEMPTS.c.attempt)
+    ):
         mine[attempt.trial_id].append(attempt)
+    values = {
+        row.trial_id: _value(row) for row in _of_trials(connection, _optuna.TRIAL_VALUES, chosen) if row.objective == 0
+    }
+    parameters = _by_trial(_of_trials(connection, _optuna.TRIAL_PARAMS, chosen), _parameter)
+    attributes = _by_trial(_of_trials(connection, _optuna.TRIAL_USER_ATTRIBUTES, chosen), _attribute)
+    curves = _by_trial(_of_trials(connection, _optuna.INTERMEDIATE_VALUES, chosen), _intermediate)
     return [
         _trial(row, mine[row.trial_id], values.get(row.trial_id), parameters, attributes, curves)
         for row in sorted(trials, key=lambda row: row.number)
@@ -104,16 +152,14 @@ def _trial(
         seconds=sum(map(held_seconds, attempts)),
         weights=last.weights if last else None,
         started_at=row.datetime_start,
+        ended_at=row.datetime_complete,
+        token=last.token if last else None,
     )
 
 
-def _of_study(connection: Connection, table: Any, study_id: int) -> list[Row[Any]]:
-    return list(connection.execute(select(table).where(table.c.study_id == study_id)))
-
-
-def _of_trials(connection: Connection, table: Any, study_id: int) -> list[Row[Any]]:
+def _of_trials(connection: Connection, table: Any, chosen: ColumnElement[bool]) -> list[Row[Any]]:
     trials = _optuna.TRIALS
-    joined = select(table).join(trials, trials.c.trial_id == table.c.trial_id).where(trials.c.study_id == study_id)
+    joined = select(table).join(trials, trials.c.trial_id == table.c.trial_id).where(chosen)
     return list(connection.execute(joined))
 
 

@@ -234,6 +234,15 @@ def set_state(database: Database, study_id: int, state: StudyState, reason: str 
 
 
 @retried
+def take_refresh(database: Database, study_id: int, every_s: float) -> bool:
+    """Whether the caller shall refresh what the dashboard shows of the study: one caller in `every_s` seconds."""
+    due = STUDIES.c.refreshed_at.is_(None) | (STUDIES.c.refreshed_at < utc_now(-every_s))
+    taken = update(STUDIES).where(STUDIES.c.study_id == study_id, due).values(refreshed_at=utc_now())
+    with database.write(durable=False) as connection:
+        return bool(connection.execute(taken).rowcount)
+
+
+@retried
 def set_goal_reached(database: Database, study_id: int, reason: str) -> None:
     """No more trials are needed, and why."""
     with database.write() as connection:

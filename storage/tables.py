@@ -66,6 +66,7 @@ STUDIES = Table(
     Column("goal_reached", Text),  # why no more trials are needed; null: they are
     Column("created_at", TIMESTAMP, nullable=False),
     Column("reap_after", TIMESTAMP),  # until then no lease is reaped: an agent has come back after an outage
+    Column("refreshed_at", TIMESTAMP),  # when an agent last began to refresh the dashboard's note and plots
 )
 
 AGENTS = Table(
@@ -89,6 +90,8 @@ WORKERS = Table(
     Column("pid", Integer, nullable=False),
     Column("device", String(64), nullable=False),
     Column("seen_at", TIMESTAMP, nullable=False),
+    Column("memory_mb", Float),  # of the process
+    Column("utilisation", Float),  # percent of one core since the last look
 )
 
 ATTEMPTS = Table(
@@ -111,6 +114,15 @@ ATTEMPTS = Table(
     Column("weights", Text),  # where the best weights lie
     UniqueConstraint("trial_id", "attempt", name="uq_studyhall_attempts_trial"),
     Index("ix_studyhall_attempts_open", "study_id", "state"),
+)
+
+EPOCHS = Table(
+    "studyhall_epochs",
+    metadata,
+    Column("trial_id", ForeignKey(_trial, ondelete="CASCADE"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),  # from 1
+    Column("study_id", ForeignKey(_study, ondelete="CASCADE"), nullable=False, index=True),
+    Column("result", JSON_TEXT, nullable=False),  # losses, metrics, learning rate and time, JSON
 )
 
 CHANGES = Table(

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table, select
 
 from storage import _optuna, _study_rows, _trial_rows
-from storage._cache import StudyCache
+from storage._cache import Changes, Position, StudyCache
 from storage._operations import new_token, once
 from storage._rows import distribution, read_trials
 from storage._studies_part import StudiesPart
@@ -158,12 +158,26 @@ class TrialStorage(StudiesPart):
         with self._lock:
             return self._caches[study_id].by_id[trial_id]
 
+    def read_changes(self, connection: Connection, study_id: int, since: Position | None) -> Changes:
+        """Read, inside a transaction, what is new in a study, without a copy or a look at each trial.
+
+        Args:
+            connection: Inside a transaction.
+            study_id: Of the study.
+            since: The position of the changes that were read before; None the first time.
+
+        Raises:
+            KeyError: There is no such study.
+        """
+        with self._lock:
+            return self._synced(connection, study_id).changes(since)
+
     def _synced(self, connection: Connection, study_id: int) -> StudyCache:
         _study_rows.require(connection, study_id)
         cache = self._caches.setdefault(study_id, StudyCache(study_id))
         cache.sync(connection)
-        for trial_id in cache.by_id.keys() - self._study_of.keys():
-            self._study_of[trial_id] = study_id
+        if self._study_of.keys() < cache.by_id.keys() or not cache.by_id.keys() <= self._study_of.keys():
+            self._study_of.update(dict.fromkeys(cache.by_id, study_id))
         return cache
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:

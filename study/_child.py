@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from storage.agents import WorkerSeen
 from storage.attempts import Claim
 from study._messages import Order
 
@@ -45,6 +46,15 @@ class Worker:
     def pid(self) -> int:
         """Its process id."""
         return self.process.pid or 0
+
+    def seen(self) -> WorkerSeen:
+        """What there is to see of its process."""
+        memory_mb = utilisation = None
+        if self.system is not None:
+            with contextlib.suppress(psutil.Error):
+                memory_mb = round(self.system.memory_info().rss / 2**20, 1)
+                utilisation = self.system.cpu_percent()
+        return WorkerSeen(self.slot, self.pid, self.device, memory_mb, utilisation)
 
     @property
     def idle(self) -> bool:

@@ -157,7 +157,7 @@ class Agent:
         claims = [w.claim for w in pool.workers if w.claim is not None]
         self._state, held = self._ledger.renew(claims, away=self._agent_id if silent_s > lease.seconds else None)
         self._renewed_at = now
-        agents.see_agent(self._database, self._agent_id, [(w.slot, w.pid, w.device) for w in pool.workers])
+        agents.see_agent(self._database, self._agent_id, [worker.seen() for worker in pool.workers])
         for worker in pool.workers:
             if worker.claim is not None and worker.claim.token not in held:
                 worker.order_back()

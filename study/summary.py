@@ -13,15 +13,26 @@ from objectives._task import Direction
 from storage.agents import WorkerRow, list_workers
 from storage.claims import reap
 from storage.database import Database
-from storage.history import TrialRow, read_trials
+from storage.history import History, TrialRow, read_trials
 from storage.openings import list_openings
 from storage.tables import AttemptState
+from study._pace import Pace, pace_of
 from study.stored import StoredStudy
 
 
 @dataclass(frozen=True)
 class Running:
-    """A trial that a worker has in hand."""
+    """A trial that a worker has in hand.
+
+    Attributes:
+        epoch: The last one reported; 0 before any.
+        value: The metric after it.
+        worker: Host, device and slot; ``gone`` when its agent has vanished.
+        seconds: Since this trial's first attempt began, those between attempts left out.
+        idle_s: Seconds since the worker's agent was last seen; None when it is gone.
+        memory_mb: As `WorkerRow`.
+        utilisation: As `WorkerRow`.
+    """
 
     number: int
     attempt: int
@@ -29,6 +40,9 @@ class Running:
     value: float | None
     worker: str
     seconds: float
+    idle_s: float | None
+    memory_mb: float | None
+    utilisation: float | None
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,12 @@ class Summary:
         waiting: Trials handed back or lost that the next worker takes up.
         failures: Failed trials by class.
         tested: Trials that have seen the test events.
+        test: The metric of the best trial on the test events, or None while they are not opened for it.
         device_seconds: That all attempts took together.
+        epochs: That a trial has at most.
+        rate: Trials ended per hour, over the last ones; None before two have ended or when none runs.
+        eta_s: Seconds to the end of the budget at that rate, or None.
+        lost: Workers whose agent has said nothing for a whole lease, unless the study is finished.
     """
 
     name: str
@@ -60,7 +79,12 @@ class Summary:
     waiting: int
     failures: Mapping[str, int]
     tested: int
+    test: float | None
     device_seconds: float
+    epochs: int
+    rate: float | None
+    eta_s: float | None
+    lost: Sequence[WorkerRow]
     workers: Sequence[WorkerRow]
     trials: Sequence[TrialRow]
 
@@ -97,23 +121,31 @@ def trial_json(trial: TrialRow) -> dict[str, Any]:
     }
 
 
-def summarise(database: Database, stored: StoredStudy, *, notice_lost: bool = True) -> Summary:
+def summarise(
+    database: Database, stored: StoredStudy, *, notice_lost: bool = True, history: History | None = None
+) -> Summary:
     """Look at the study once; expired leases are noticed on the way.
 
     Args:
         notice_lost: Whether to write what has expired; False only reads.
+        history: Of this study, for a caller that looks again and again: only what has changed is read.
     """
     if notice_lost:
         reap(database, stored.study_id, stored.config.retry.lost)
-    trials = read_trials(database, stored.study_id)
+    trials = history.read() if history else read_trials(database, stored.study_id)
     ours = [trial for trial in trials if trial.ours]
     workers = list_workers(database, stored.study_id)
     waiting = [t for t in ours if t.attempt_state in (AttemptState.INTERRUPTED, AttemptState.LOST)]
     running = [t for t in ours if t.attempt_state is AttemptState.RUNNING]
     device_seconds = sum(trial.seconds for trial in ours)
+    state = _state(stored, running, [t for t in waiting if t.state is TrialState.RUNNING], device_seconds)
+    best = next(iter(leaders(ours, stored.direction)), None)
+    tested = {opening.number: opening for opening in list_openings(database, stored.study_id)}
+    opened = tested.get(best.number) if best else None
+    pace = pace_of(ours, stored.record.budget.trials) if running else Pace(None, None)
     return Summary(
         name=stored.name,
-        state=_state(stored, running, [t for t in waiting if t.state is TrialState.RUNNING], device_seconds),
+        state=state,
         reason=stored.record.state_reason or stored.record.goal_reached,
         metric=stored.metric,
         direction=stored.direction,
@@ -121,12 +153,17 @@ def summarise(database: Database, stored: StoredStudy, *, notice_lost: bool = Tr
         started=stored.record.started,
         counts=dict(Counter(trial.state.name for trial in ours)),
         others=len(trials) - len(ours),
-        best=next(iter(leaders(ours, stored.direction)), None),
+        best=best,
         running=[_running(trial, workers) for trial in running],
         waiting=sum(trial.state is TrialState.RUNNING for trial in waiting),
         failures=dict(Counter(trial.failure for trial in ours if trial.failure and trial.state.is_finished())),
-        tested=len(list_openings(database, stored.study_id)),
+        tested=len(tested),
+        test=opened.metrics.get(stored.metric) if opened else None,
         device_seconds=device_seconds,
+        epochs=stored.config.training.epochs,
+        rate=pace.rate,
+        eta_s=pace.eta_s,
+        lost=[] if state == "finished" else [w for w in workers if w.idle_s > stored.config.lease.seconds],
         workers=workers,
         trials=trials,
     )
@@ -152,7 +189,17 @@ def _running(trial: TrialRow, workers: Sequence[WorkerRow]) -> Running:
     epoch = max(trial.values, default=0)
     mine = next((w for w in workers if (w.agent_id, w.slot) == (trial.agent_id, trial.slot)), None)
     where = f"{mine.host}/{mine.device}#{mine.slot}" if mine else "gone"
-    return Running(trial.number, trial.attempts, epoch, trial.values.get(epoch), where, trial.seconds)
+    return Running(
+        number=trial.number,
+        attempt=trial.attempts,
+        epoch=epoch,
+        value=trial.values.get(epoch),
+        worker=where,
+        seconds=trial.seconds,
+        idle_s=mine.idle_s if mine else None,
+        memory_mb=mine.memory_mb if mine else None,
+        utilisation=mine.utilisation if mine else None,
+    )
 
 
 def ranked(summary: Summary) -> list[TrialRow]:

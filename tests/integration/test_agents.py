@@ -27,8 +27,8 @@ def from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_workers_are_listed_as_last_seen(database: Database, study_id: int) -> None:
     agent = agents.register_agent(database, study_id, alive_s=ALIVE_S)
-    agents.see_agent(database, agent, [(0, 11, "cpu"), (1, 12, "cuda:0")])
-    agents.see_agent(database, agent, [(0, 11, "cpu"), (2, 13, "cuda:1")])
+    agents.see_agent(database, agent, [agents.WorkerSeen(0, 11, "cpu"), agents.WorkerSeen(1, 12, "cuda:0")])
+    agents.see_agent(database, agent, [agents.WorkerSeen(0, 11, "cpu"), agents.WorkerSeen(2, 13, "cuda:1")])
 
     workers = agents.list_workers(database, study_id)
 
@@ -43,7 +43,7 @@ def test_workers_are_listed_as_last_seen(database: Database, study_id: int) -> N
 def test_an_agent_that_left_has_no_workers(database: Database, study_id: int) -> None:
     gone, here = (agents.register_agent(database, study_id, alive_s=ALIVE_S) for _ in range(2))
     for agent in (gone, here):
-        agents.see_agent(database, agent, [(0, 11, "cpu")])
+        agents.see_agent(database, agent, [agents.WorkerSeen(0, 11, "cpu")])
 
     agents.leave(database, gone)
 
@@ -53,7 +53,7 @@ def test_an_agent_that_left_has_no_workers(database: Database, study_id: int) ->
 def test_workers_of_another_study_are_not_listed(url: str, database: Database, study_id: int) -> None:
     jobs.create(url, "another")
     other = studies.load_study(database, "another").study_id
-    agents.see_agent(database, agents.register_agent(database, other, alive_s=ALIVE_S), [(0, 11, "cpu")])
+    agents.see_agent(database, agents.register_agent(database, other, alive_s=ALIVE_S), [agents.WorkerSeen(0, 11, "cpu")])
 
     assert agents.list_workers(database, study_id) == []
 

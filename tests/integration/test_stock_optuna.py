@@ -32,7 +32,7 @@ def busy_study(url: str, database: Database, name: str = "study") -> int:
     jobs.create(url, name)
     study_id = studies.load_study(database, name).study_id
     agent = agents.register_agent(database, study_id, alive_s=60.0)
-    agents.see_agent(database, agent, [(0, 1, "cpu")])
+    agents.see_agent(database, agent, [agents.WorkerSeen(0, 1, "cpu")])
     claimed = took(database, study_id)
     attempts.finish(database, claimed, Ending(TrialState.COMPLETE, values=(0.5,)))
     took(database, study_id)
@@ -167,7 +167,7 @@ def test_a_study_deleted_under_an_agent_ends_it_in_good_order(url: str, database
     optuna.delete_study(study_name="study", storage=stock(url))
 
     state, held = attempts.renew(database, study_id, [claimed.token], 60.0)
-    agents.see_agent(database, agent, [(0, 1, "cpu")])
+    agents.see_agent(database, agent, [agents.WorkerSeen(0, 1, "cpu")])
     agents.leave(database, agent)
 
     assert (state, held) == (studies.StudyState.STOPPED, set())
