@@ -1,9 +1,11 @@
-"""The best epoch so far, and its weights."""
+"""The best epoch so far, its weights and its predictions."""
 
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from objectives._task import Direction
@@ -16,6 +18,8 @@ class Best:
         epoch: from 1; 0 before any.
         value: the metric after that epoch; NaN before any.
         weights: the model's state after that epoch, copied to the CPU; empty before any.
+        predictions: of the validation events after that epoch, (N, K) float64; None where another process trained it,
+            since a saved state holds none.
     """
 
     def __init__(self, direction: Direction) -> None:
@@ -23,12 +27,13 @@ class Best:
         self.epoch = 0
         self.value = math.nan
         self.weights: dict[str, Tensor] = {}
+        self.predictions: NDArray[np.float64] | None = None
 
-    def offer(self, epoch: int, value: float, model: nn.Module) -> None:
+    def offer(self, epoch: int, value: float, model: nn.Module, predictions: NDArray[np.float64]) -> None:
         """Take the epoch if its value is better."""
         number_at_last = math.isnan(self.value) and not math.isnan(value)
         if self.epoch == 0 or number_at_last or self._sign * value > self._sign * self.value:
-            self.epoch, self.value = epoch, value
+            self.epoch, self.value, self.predictions = epoch, value, predictions
             self.weights = {
                 name: torch.empty_like(tensor, device="cpu").copy_(tensor)
                 for name, tensor in model.state_dict().items()
@@ -41,3 +46,4 @@ class Best:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Become what was saved."""
         self.epoch, self.value, self.weights = state["epoch"], state["value"], state["weights"]
+        self.predictions = None

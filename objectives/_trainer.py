@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from objectives._class_weights import class_weights
 from objectives._data import batch_bounds, batches, to_tensor
 from objectives._device import autocast, prepare, seed_device
 from objectives._errors import Interrupted, NonFiniteLoss
-from objectives._evaluation import Normalizer, evaluate
+from objectives._evaluation import Normalizer, evaluate, never
 from objectives._events import Events
 from objectives._fit_settings import EpochResult, FitSettings
 from objectives._learning import Learning
@@ -109,7 +110,7 @@ class Trainer:
         start, events = time.perf_counter(), self._events(self.step)
         self._train(should_stop)
         trained = time.perf_counter()
-        metrics = self._validate(should_stop)
+        metrics, predictions = self._validate(should_stop)
         result = EpochResult(
             epoch=self.epoch + 1,
             training_loss=self._loss_sum / self._events(0),
@@ -121,8 +122,19 @@ class Trainer:
         )
         self.history.append(result)
         self.epoch, self.step, self._loss_sum = result.epoch, 0, 0.0
-        self.best.offer(result.epoch, metrics[self.settings.metric], self.model)
+        self.best.offer(result.epoch, metrics[self.settings.metric], self.model, predictions)
         return result
+
+    def best_predictions(self) -> NDArray[np.float64]:
+        """Return the predictions (N, K) for the validation events after the best epoch.
+
+        Where another process trained that epoch they are made again, and the model has its weights from then on: call
+        this after training.
+        """
+        if self.best.predictions is None:
+            self.model.load_state_dict(self.best.weights)
+            _, self.best.predictions = self._evaluate(never)
+        return self.best.predictions
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors, numbers and strings only, for `torch.save`; save them before the next step changes them."""
@@ -194,8 +206,14 @@ class Trainer:
         self.schedule.step()
         return total
 
-    def _validate(self, should_stop: Callable[[], bool]) -> dict[str, float]:
-        metrics, _ = evaluate(
+    def _validate(self, should_stop: Callable[[], bool]) -> tuple[dict[str, float], NDArray[np.float64]]:
+        metrics, predictions = self._evaluate(should_stop)
+        if not math.isfinite(metrics["loss"]):
+            raise self._non_finite("the validation", metrics["loss"])
+        return {name: float(value) for name, value in metrics.items()}, predictions
+
+    def _evaluate(self, should_stop: Callable[[], bool]) -> tuple[dict[str, float], NDArray[np.float64]]:
+        return evaluate(
             self.model,
             self.task,
             self.validation,
@@ -204,9 +222,6 @@ class Trainer:
             precision=self.settings.precision,
             should_stop=should_stop,
         )
-        if not math.isfinite(metrics["loss"]):
-            raise self._non_finite("the validation", metrics["loss"])
-        return {name: float(value) for name, value in metrics.items()}
 
     def _non_finite(self, where: str, loss: float) -> NonFiniteLoss:
         return NonFiniteLoss(

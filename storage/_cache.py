@@ -94,7 +94,7 @@ class StudyCache:
         return [trial for trial in chosen if states is None or trial.state in states]
 
     def _changed(self, connection: Connection) -> list[Any] | None:
-        """Id and state of the trials that are new or were not finished; None, and nothing known, if all must be read."""
+        """The trials that are new or were not finished; None, with nothing known, if all must be read."""
         trials = _optuna.TRIALS.c
         columns = select(trials.trial_id, trials.state, trials.datetime_complete)
         statement = columns.where(trials.study_id == self.study_id)

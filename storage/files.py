@@ -17,10 +17,13 @@ def join(folder: str, *names: str) -> str:
     return "/".join([folder.rstrip("/"), *names])
 
 
-def write_file(place: str, content: bytes) -> None:
-    """Write a file so that a reader finds all of it or none, also after a crash of the machine.
+def write_file(place: str, content: bytes, *, durable: bool = True) -> None:
+    """Write a file so that a reader finds all of it or none.
 
-    On a file system it is written beside, flushed to the disk and renamed; an object store does the like itself.
+    On a file system it is written beside and renamed; an object store does the like itself.
+
+    Args:
+        durable: Whether it must outlive a crash of the machine, which takes a wait for the disk.
 
     Raises:
         OSError: It cannot be written.
@@ -36,12 +39,14 @@ def write_file(place: str, content: bytes) -> None:
     try:
         with beside.open("xb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def read_file(place: str) -> bytes:

@@ -14,7 +14,7 @@ from storage._schema import ensure_tables
 from storage.clock import utc_now
 from storage.database import Database, retried
 from storage.errors import ConfigError, StudyMissing
-from storage.tables import CHANGES, STUDIES, StudyState
+from storage.tables import ATTEMPTS, CHANGES, STUDIES, StudyState
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,15 @@ def _record(row: Any) -> StudyRecord:
         started=row.started,
         goal_reached=row.goal_reached,
     )
+
+
+@retried
+def study_of_token(database: Database, token: str) -> StudyRecord | None:
+    """The study of an attempt, by its token."""
+    mine = select(ATTEMPTS.c.study_id).where(ATTEMPTS.c.token == token)
+    with database.read() as connection:
+        row = connection.execute(_RECORDS.where(STUDIES.c.study_id == mine.scalar_subquery())).one_or_none()
+    return None if row is None else _record(row)
 
 
 @retried

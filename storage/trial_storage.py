@@ -176,8 +176,8 @@ class TrialStorage(StudiesPart):
         _study_rows.require(connection, study_id)
         cache = self._caches.setdefault(study_id, StudyCache(study_id))
         cache.sync(connection)
-        if self._study_of.keys() < cache.by_id.keys() or not cache.by_id.keys() <= self._study_of.keys():
-            self._study_of.update(dict.fromkeys(cache.by_id, study_id))
+        for trial_id in cache.by_id.keys() - self._study_of.keys():
+            self._study_of[trial_id] = study_id
         return cache
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:

@@ -86,7 +86,7 @@ class Crew:
         if isinstance(message, HandedBack):
             self._ledger.hand_back(claim, message.checkpoint)
         elif isinstance(message, Done | Failed):
-            ending = ending_of(message, worker.device, weights=self._ledger.weights(claim))
+            ending = ending_of(message, worker.device, weights=self._ledger.weights(claim), token=claim.token)
             self._ledger.end(claim, ending)
 
     def _died(self, worker: Worker) -> None:

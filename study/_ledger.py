@@ -1,9 +1,10 @@
 """What an agent writes to the database about the trials in its hands."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -17,9 +18,15 @@ from storage.endings import Ending
 from storage.errors import LeaseLost, StudyhallError
 from storage.tables import StudyState
 from storage.trial_storage import TrialStorage
+from study._epoch_buffer import EpochBuffer
 from study._failures import failed
 from study._messages import Order, TrialJob
 from study._outcomes import ending_of, log_outcome, reason_of
+from study._scribing import Scribe
+from study._trial_files import write_trial_files
+from study._trial_log import epoch_line
+from study._trial_record import epoch_json, trial_record
+from study.artifacts import artifacts_of
 from study.files import WEIGHTS, attempt_folder, keep_best_weights, remove_all_but, remove_others
 from study.goals import goal_reached
 from study.plan import Plan
@@ -40,7 +47,10 @@ class Ledger:
 
     Attributes:
         stored: The study as last read.
+        scribe: Draws and refreshes what people look at, or None.
     """
+
+    scribe: Scribe | None = None
 
     def __init__(self, storage: TrialStorage, stored: StoredStudy, plan: Plan) -> None:
         self._database, self.stored, self._plan = storage.database, stored, plan
@@ -49,6 +59,8 @@ class Ledger:
         self._next = 0
         self._alone = False
         self._chores: list[Callable[[], None]] = []
+        self._epochs = EpochBuffer(storage.database)
+        self._sampled: dict[str, Mapping[str, Any]] = {}
         self._pruning = make_pruning(plan, storage, stored.name, stored.study_id)
         self._equal_reasons: list[str] = []
 
@@ -68,7 +80,16 @@ class Ledger:
         except Exception as error:
             self.end(claim, ending_of(failed(error), device, weights=self.weights(claim)))
             return None
-        return TrialJob(claim.number, sampled, attempt_folder(self.stored, claim), claim.checkpoint, claim.attempt)
+        self._sampled[claim.token] = sampled
+        return TrialJob(
+            number=claim.number,
+            sampled=sampled,
+            folder=attempt_folder(self.stored, claim),
+            resume=claim.checkpoint,
+            attempt=claim.attempt,
+            token=claim.token,
+            artifacts=self.stored.trial_artifacts,
+        )
 
     def meanwhile(self) -> None:
         """What no worker shall wait for: forget the files of ended trials, and propose the next trial's parameters.
@@ -78,6 +99,9 @@ class Ledger:
         chores, self._chores = self._chores, []
         for chore in chores:
             chore()
+        self._epochs.write_due()
+        if self.scribe is not None:
+            self.scribe.refresh()
         if not self._alone:
             return
         try:
@@ -92,6 +116,7 @@ class Ledger:
         try:
             value = result.metrics[self._plan.metric]
             attempts.report(self._database, claim, result.epoch, value, self._pruning.reading(result.epoch))
+            self._epochs.add(claim, epoch_json(result))
         except LeaseLost as lost:
             logger.warning("%s; it is dropped here", lost)
             return Order.HAND_BACK
@@ -105,17 +130,37 @@ class Ledger:
             if self._tried_again(claim, ending):
                 self._remove(claim)
                 return
-            attempts.finish(self._database, claim, ending)
+            ending = self._with_files(claim, ending)
+            attempts.finish(self._database, claim, ending, self._epochs.left(claim))
         except LeaseLost as lost:
             logger.warning("%s; its result is dropped here", lost)
             self._remove(claim)
             return
+        finally:
+            self._forget(claim)
         log_outcome(claim, ending, self._plan.metric)
+        if self.scribe is not None:
+            self.scribe.draw(self.stored.trial_artifacts, claim.token)
         self._chores.append(partial(remove_all_but, self.stored, claim, ending.weights))
         if ending.state is TrialState.COMPLETE:
             self._chores.append(partial(keep_best_weights, self._database, self.stored, self._plan))
             self._note_goal(ending)
         self._note_mistake(ending)
+
+    def _with_files(self, claim: Claim, ending: Ending) -> Ending:
+        """Leave the files of a trial whose worker could not."""
+        if ending.artifacts:
+            return ending
+        state, reason = f"{ending.state.name} ({ending.failure})", reason_of(ending)
+        history, sampled = self._epochs.all(claim), self._sampled.get(claim.token, {})
+        record = trial_record(self._plan, claim.number, sampled, state=state, history=history, reason=reason)
+        log = [*(epoch_line(epoch) for epoch in history), *(ending.message or reason).splitlines()]
+        write_trial_files(self.stored.trial_artifacts, claim.token, record, log)
+        return replace(ending, artifacts=artifacts_of(claim.token))
+
+    def _forget(self, claim: Claim) -> None:
+        self._epochs.drop(claim)
+        self._sampled.pop(claim.token, None)
 
     def _tried_again(self, claim: Claim, ending: Ending) -> bool:
         limits = {"oom": self.stored.config.retry.oom, "error": self.stored.config.retry.error}
@@ -139,11 +184,14 @@ class Ledger:
     def hand_back(self, claim: Claim, checkpoint: str | None = None) -> None:
         """Let anyone take the trial up again, from its checkpoint if it has one."""
         try:
+            self._epochs.write(claim)
             attempts.hand_back(self._database, claim, checkpoint)
         except LeaseLost as lost:
             logger.warning("%s", lost)
             self._remove(claim)
             return
+        finally:
+            self._forget(claim)
         logger.info("trial %d handed back", claim.number)
         if checkpoint is not None:
             remove_others(checkpoint)

@@ -32,6 +32,8 @@ class TrialJob:
         folder: The attempt's own, for its weights and checkpoints.
         resume: A checkpoint to go on from, or None.
         attempt: Its number.
+        token: The attempt's.
+        artifacts: The folder for what people see of the trial; empty for none.
     """
 
     number: int
@@ -39,6 +41,8 @@ class TrialJob:
     folder: str
     resume: str | None
     attempt: int = 1
+    token: str = ""
+    artifacts: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,13 @@ class Done:
     Attributes:
         value: The study's metric at the best epoch; finite.
         attributes: User attributes of the trial.
+        carries: Whether the worker has written the trial's artifacts.
     """
 
     value: float
     pruned: bool
     attributes: Mapping[str, Any]
+    carries: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,12 +101,14 @@ class Failed:
         reason: One line.
         details: The traceback, or the reason again.
         broken: Whether the worker cannot train another trial.
+        carries: As that of `Done`.
     """
 
     failure: str
     reason: str
     details: str
     broken: bool = False
+    carries: bool = False
 
 
 @dataclass(frozen=True)

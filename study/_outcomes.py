@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from dataclasses import replace
 
 from optuna.trial import TrialState
 
@@ -9,6 +10,7 @@ from storage.agents import user_and_host
 from storage.attempts import Claim
 from storage.endings import Ending
 from study._messages import Done, Failed
+from study.artifacts import artifacts_of
 
 logger = logging.getLogger(__name__)
 
@@ -16,16 +18,25 @@ PRUNED_FAILURES = ("oom", "nan")
 """Told as PRUNED: samplers learn from such trials and ignore failed ones."""
 
 
-def ending_of(message: Done | Failed, device: str, *, weights: str) -> Ending:
+def ending_of(message: Done | Failed, device: str, *, weights: str, token: str = "") -> Ending:
     """How the trial ends in the database, by a worker's last word on it."""
+    artifacts = artifacts_of(token) if message.carries else ()
     if isinstance(message, Done):
         return Ending(
             TrialState.PRUNED if message.pruned else TrialState.COMPLETE,
             values=(message.value,),
             attributes={**message.attributes, **_where(device)},
             weights=None if message.pruned else weights,
+            artifacts=artifacts,
         )
-    return _failure(message.failure, message.reason, message.details, device)
+    return replace(_failure(message.failure, message.reason, message.details, device), artifacts=artifacts)
+
+
+def state_name(message: Done | Failed) -> str:
+    """What becomes of the trial, as people see it."""
+    if isinstance(message, Done):
+        return "PRUNED" if message.pruned else "COMPLETE"
+    return f"{'PRUNED' if message.failure in PRUNED_FAILURES else 'FAIL'} ({message.failure})"
 
 
 def crashed(exit_code: int | None, device: str) -> Ending:

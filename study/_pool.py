@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Pipe, wait
+from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 import psutil
@@ -107,6 +108,14 @@ class Pool:
             if self._stillborn > MOST_STILLBORN:
                 raise WorkersUnusable(f"{self._stillborn} workers in a row ended before their first message")
         self.workers[self.workers.index(worker)] = self._fork(worker.slot, worker.device)
+
+    def beside(self, target: Callable[..., None], *args: object) -> ForkServerProcess:
+        """A further process, forked as the workers are.
+
+        Raises:
+            ForkserverLost: As said.
+        """
+        return self._server.fork(target, *args)
 
     def remove(self, worker: Worker) -> None:
         """Kill a worker for good."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from safetensors.torch import save
 from torch import nn
@@ -18,6 +19,7 @@ from objectives._seeds import build_model
 from objectives._statistics import normalizer
 from objectives._trainer import Trainer
 from study._ingestion import ingested
+from study._processor import processor
 from study.plan import Facts, Plan, check_fingerprint, make_task, open_data
 
 
@@ -116,6 +118,11 @@ class TrialRun:
         yield from fit(self._trainer, should_stop=should_stop)
 
     @property
+    def made(self) -> bool:
+        """Whether there is a trainer."""
+        return self._trainer is not None
+
+    @property
     def begun(self) -> bool:
         """Whether a step has been trained."""
         return self._trainer is not None and self._trainer.epoch + self._trainer.step > 0
@@ -167,8 +174,16 @@ class TrialRun:
             "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
             "seconds": round(sum(result.seconds for result in trainer.history), 3),
             "events_per_second": round(float(np.median([r.events_per_second for r in trainer.history])), 1),
+            "memory_mb": self._memory_mb(),
             "seed": str(self.seed),
+            "processor": processor(self._device),
         }
+
+    def _memory_mb(self) -> float:
+        """Of the device where it is a GPU, at its highest; else of this process now, events that it shares included."""
+        if self._device.startswith("cuda"):
+            return round(torch.cuda.max_memory_allocated(self._device) / 2**20, 1)
+        return round(psutil.Process().memory_info().rss / 2**20, 1)
 
 
 def _number(value: float) -> float | None:

@@ -1,9 +1,11 @@
 """A worker: a warm child process that trains one trial at a time for its agent."""
 
 import gc
+import logging
 import os
 import select
 import time
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -31,6 +33,11 @@ from study._messages import (
 )
 from study._rungs import rungs_of
 from study._training import TrialRun
+from study._trial_files import leave_files
+from study._trial_log import epoch_line, show_warnings, trial_log
+from study._trial_record import epoch_json
+
+logger = logging.getLogger(__name__)
 
 
 class _Agent:
@@ -81,6 +88,7 @@ def main(connection: Connection, device: str, threads: int) -> None:
     """
     end_with_parent()
     end_with_peer(connection)
+    show_warnings()
     warm = _preload.WARM
     agent = _Agent(connection, progress_s(warm.plan.config.workers.stall if warm else None))
     error = _preload.ERROR or _use(device, threads)
@@ -109,26 +117,30 @@ def _use(device: str, threads: int) -> str | None:
 
 def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> Done | Failed | HandedBack:
     """Train one trial; how it ended."""
-    answer: Done | Failed | HandedBack
+    answer: Done | Failed
     run = TrialRun(warm.plan, warm.facts, job.number, job.sampled, device)
     checkpoints = Checkpoints(run, job.folder, rungs_of(warm.plan))
-    try:
-        answer = _train(agent, warm, job, run, checkpoints)
-    except Interrupted:
-        answer = HandedBack(checkpoints.last_one())
-    except (Exception, SystemExit) as error:
-        answer = failed(error)
-    if isinstance(answer, Failed) and answer.failure == "oom":
-        _free_memory()
-    return answer
+    with trial_log() as log:
+        logger.info("trial %d, attempt %d, on %s, seed %d", job.number, job.attempt, device, run.seed)
+        try:
+            answer = _train(agent, warm, job, run, checkpoints)
+        except Interrupted:
+            return HandedBack(checkpoints.last_one())
+        except (Exception, SystemExit) as error:
+            answer = failed(error)
+        if isinstance(answer, Failed) and answer.failure == "oom":
+            _free_memory()
+        if not job.artifacts:
+            return answer
+        leave_files(warm.plan, job, run, answer, warm.data.validation, log.lines)
+    return replace(answer, carries=True)
 
 
-def _train(
-    agent: _Agent, warm: _preload.Warm, job: TrialJob, run: TrialRun, checkpoints: Checkpoints
-) -> Done | Failed | HandedBack:
+def _train(agent: _Agent, warm: _preload.Warm, job: TrialJob, run: TrialRun, checkpoints: Checkpoints) -> Done | Failed:
     epochs = run.epochs(warm.data, should_stop=agent.wants_trial_back, resume=checkpoints.read(job.resume))
     order = Order.CONTINUE
     for epoch in epochs:
+        logger.info("%s", epoch_line(epoch_json(epoch)))
         order = agent.ask(epoch)
         if order is Order.HAND_BACK:
             raise Interrupted("the agent wants the trial back")
@@ -144,7 +156,7 @@ def _train(
         return Failed("nan", reason, reason)
     if order is not Order.PRUNE:
         _save(run, join(job.folder, WEIGHTS))
-    return Done(run.value, order is Order.PRUNE, run.attributes())
+    return Done(run.value, order is Order.PRUNE, run.attributes() | {"attempts": job.attempt})
 
 
 def _save(run: TrialRun, place: str) -> None:

@@ -19,6 +19,7 @@ from study._crew import Crew
 from study._forkserver import ForkserverLost, Stopped
 from study._ledger import Ledger
 from study._pool import Pool
+from study._scribing import Scribe
 from study.devices import device_slots, threads_per_worker
 from study.plan import build_plan
 from study.stored import load_stored
@@ -32,6 +33,8 @@ HAND_BACK_S = 10.0
 """How long workers may take to reach a batch boundary before they are killed."""
 FINAL = (Refusal.DONE, Refusal.STOPPED, Refusal.HALTED)
 """Refusals after which an idle agent ends; another launch goes on. While the study is paused agents wait."""
+LAST_REFRESH_S = 2.0
+"""At an agent's end the board is refreshed once more, unless it was just now."""
 INTERRUPTED = 130
 """Exit status of a process that was told to end."""
 
@@ -57,6 +60,7 @@ class Agent:
             DatabaseError: The database cannot be reached.
         """
         quiet_optuna()
+        self._url = url
         self._storage = open_storage(url)
         self._database = self._storage.database
         stored = load_stored(self._database, name)
@@ -91,7 +95,14 @@ class Agent:
         self._agent_id = agents.register_agent(self._database, stored.study_id, alive_s=lease)
         try:
             with Pool(self._slots, job, threads_per_worker(len(self._slots))) as pool:
-                return self._serve(pool, Crew(pool, self._ledger))
+                scribe = Scribe(self._database, stored, self._url, pool.beside)
+                self._ledger.scribe = scribe
+                try:
+                    return self._serve(pool, Crew(pool, self._ledger))
+                finally:
+                    with contextlib.suppress(DatabaseError):
+                        scribe.refresh(LAST_REFRESH_S)
+                    scribe.close()
         finally:
             with contextlib.suppress(DatabaseError):
                 agents.leave(self._database, self._agent_id)

@@ -52,6 +52,12 @@ class StoredStudy:
         return Path.cwd() / "studyhall-files" / self.name if is_remote(self.files) else Path(self.files)
 
     @property
+    def trial_artifacts(self) -> str:
+        """Folder, or fsspec URL, for what each trial carries: in ``artifacts.dir``, else in that of the weights."""
+        given = self.config.artifacts.dir
+        return join(self.files if given is None else str(self.artifacts), "artifacts")
+
+    @property
     def study_id(self) -> int:
         """Optuna's id."""
         return self.record.study_id

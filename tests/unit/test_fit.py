@@ -234,7 +234,7 @@ def test_the_best_epochs_weights_give_its_metric_again():
     again.model.load_state_dict(run.best.weights)
 
     assert run.best.epoch == accuracies.index(max(accuracies)) + 1
-    assert again._validate(lambda: False)["accuracy"] == run.best.value == max(accuracies)
+    assert again._validate(lambda: False)[0]["accuracy"] == run.best.value == max(accuracies)
 
 
 def test_training_ends_early_when_nothing_got_better_for_so_many_epochs():

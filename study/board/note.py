@@ -1,0 +1,60 @@
+"""The study's note: where it stands, its best trials, and where to look further."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from storage.history import TrialRow
+from study.summary import Summary, ranked
+
+ROWS = 10
+"""Trials in the table."""
+
+
+def study_note(summary: Summary, study_id: int) -> str:
+    """The note, in Markdown."""
+    parts = [_standing(summary), _table(summary)]
+    if summary.failures:
+        told = ", ".join(f"{count} {name}" for name, count in sorted(summary.failures.items()))
+        parts.append(f"Failures: {told}.")
+    page = f"/studyhall/study/{quote(summary.name, safe='')}"
+    links = [f"[live page]({page})", "[all studies](/studyhall/)", f"[table of trials](/csv/{study_id})"]
+    parts.append(" · ".join(links))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _standing(summary: Summary) -> str:
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items())) or "no trial yet"
+    budget = summary.budget if summary.budget is not None else "unlimited"
+    lines = [f"**{_plain(summary.state)}**: {summary.started} of {budget} trials started ({counts})."]
+    if summary.best is not None and summary.best.value is not None:
+        best = f"Best {_plain(summary.metric)}: **{summary.best.value:.4f}** (trial {summary.best.number})"
+        test = "not opened for it" if summary.test is None else f"{summary.test:.4f}"
+        lines.append(f"{best}; test events: {test}.")
+    return " ".join(lines)
+
+
+def _table(summary: Summary) -> str:
+    rows = [trial for trial in ranked(summary) if trial.value is not None][:ROWS]
+    names = [name for name in _parameters(rows) if len({str(row.parameters.get(name)) for row in rows}) > 1][:6]
+    if not rows:
+        return ""
+    head = ["trial", "state", summary.metric, "epochs", "seconds", *names]
+    lines = ["| " + " | ".join(map(_plain, head)) + " |", "|" + " --- |" * len(head)]
+    for row in rows:
+        shown = [str(row.number), row.state.name, f"{row.value:.4f}", str(row.attributes.get("epochs", ""))]
+        shown += [f"{row.seconds:.1f}", *(_short(row.parameters.get(name, "")) for name in names)]
+        lines.append("| " + " | ".join(map(_plain, shown)) + " |")
+    return "\n".join(lines)
+
+
+def _parameters(rows: Sequence[TrialRow]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row.parameters))
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown takes for nothing else."""
+    return "".join(f"\\{sign}" if sign in r"\`*_{}[]<>#|~" else sign for sign in text.replace("\n", " "))
