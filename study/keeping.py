@@ -37,7 +37,7 @@ class Garbage:
     """What nobody needs.
 
     Attributes:
-        places: Folders of attempts.
+        places: Folders of attempts, and artifacts of such that did not end their trial.
         bytes: Their size, where they are on a file system.
         agents: Records of agents that are gone.
         operations: Records of writes that nobody will repeat.
@@ -83,11 +83,12 @@ def delete_study(database: Database, name: str) -> None:
         if connection.scalar(running):
             raise ConfigError(f"study {name!r} has trials running; `studyhall stop {name}` first")
         _study_rows.remove(connection, stored.study_id)
+    files.remove(stored.trial_artifacts)
     files.remove(stored.files)
 
 
 def collect_garbage(database: Database, *, dry_run: bool) -> Garbage:
-    """Remove files of attempts that have ended and are not kept, and old records; only say so with `dry_run`."""
+    """Remove files of attempts that nothing refers to any more, and old records; only say so with `dry_run`."""
     places: list[str] = []
     for record in studies.list_studies(database):
         places += _unneeded(database, decoded(record))
@@ -107,16 +108,19 @@ def collect_garbage(database: Database, *, dry_run: bool) -> Garbage:
 
 
 def _unneeded(database: Database, stored: StoredStudy) -> list[str]:
-    """Attempts' folders to which no attempt that is running, waits or is kept refers."""
+    """Attempts' folders and artifacts to which no attempt that is running, waits or is kept refers."""
     found = _attempt_folders(stored.files)  # before the rows: an attempt that begins meanwhile has no folder here yet
+    artifacts = [files.join(stored.trial_artifacts, name) for name in files.list_folder(stored.trial_artifacts)]
     with database.read() as connection:
         rows = connection.execute(
-            select(ATTEMPTS.c.token, ATTEMPTS.c.weights, _optuna.TRIALS.c.state)
+            select(ATTEMPTS.c.token, ATTEMPTS.c.weights, ATTEMPTS.c.state.label("own"), _optuna.TRIALS.c.state)
             .join(_optuna.TRIALS, _optuna.TRIALS.c.trial_id == ATTEMPTS.c.trial_id)
             .where(ATTEMPTS.c.study_id == stored.study_id)
         ).all()
     needed = {row.token for row in rows if row.weights or not row.state.is_finished()}
-    return [place for place in found if place.rpartition("-")[2] not in needed]
+    shown = {row.token for row in rows if row.own in (AttemptState.RUNNING, AttemptState.FINISHED)}
+    unneeded = [place for place in found if place.rpartition("-")[2] not in needed]
+    return unneeded + [place for place in artifacts if place.rpartition("-")[2] not in shown]
 
 
 def _attempt_folders(root: str) -> list[str]:
@@ -129,7 +133,8 @@ def _attempt_folders(root: str) -> list[str]:
 
 
 def _size(place: str) -> int:
-    return sum(path.stat().st_size for path in Path(place).rglob("*") if path.is_file())
+    found = [Path(place), *Path(place).rglob("*")]
+    return sum(path.stat().st_size for path in found if path.is_file())
 
 
 def backup_study(database: Database, name: str, to: Path) -> int:
