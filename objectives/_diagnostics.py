@@ -28,9 +28,10 @@ def diagnostics(task: Task, predictions: Floats, targets: Raw, energies: Raw | N
         energies: true energies in MeV, (N,) or (N, 1), or None where they are unknown.
 
     Returns:
-        "kind" is "classification" or "regression"; for a task whose predictions are neither one probability per class
-        (or that of the second of two), nor one value, it is "other". "events" is N, "left_out" the number of events
-        left out. The rest is described at `classification` and `regression`.
+        "kind" is "classification" or "regression". It is "other" for a task whose predictions are neither one
+        probability per class (or that of the second of two), nor one value, or that does not encode classes as
+        indices. "events" is N, "left_out" the number of events left out. The rest is described at `classification` and
+        `regression`.
 
     Raises:
         ValueError: the numbers of predictions, targets and energies differ.
@@ -46,7 +47,10 @@ def diagnostics(task: Task, predictions: Floats, targets: Raw, energies: Raw | N
         probabilities = class_probabilities(used, len(task.classes))
         if probabilities is None:
             return {"kind": "other"} | known
-        encoded = np.asarray(task.encode(targets), np.int64)[good]
+        encoded = np.asarray(task.encode(targets))[good]
+        if encoded.ndim != 1 or not np.isin(encoded, np.arange(len(task.classes))).all():
+            return {"kind": "other"} | known
+        encoded = encoded.astype(np.int64)
         return {"kind": "classification"} | known | classification(task.classes, encoded, probabilities, energy)
     if predictions.shape[1] != 1:
         return {"kind": "other"} | known

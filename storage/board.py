@@ -13,8 +13,9 @@ from storage.database import Database, retried
 PIECE = 2045
 """Characters of a note or plot per attribute, as the dashboard writes and joins them."""
 NOTE, NOTE_VERSION, PLOT = "dashboard:note_str:", "dashboard:note_ver", "dashboard:plot_data:"
-BEGIN, END = "<!-- studyhall: written by its agents -->", "<!-- /studyhall -->"
-"""Around our part of the note; what people write outside stays."""
+BEGIN, END = '[studyhall begin]: # "written by its agents"', '[studyhall end]: # "write above or below"'
+"""Around our part of the note; what people write outside stays. The page does not show them: Markdown takes them for
+definitions of links."""
 
 
 @retried
@@ -40,7 +41,7 @@ def write_board(database: Database, study_id: int, note: str, plots: Mapping[str
 
 
 def _with_ours(body: str, note: str) -> str:
-    ours = f"{BEGIN}\n{note.strip()}\n{END}"
+    ours = f"{BEGIN}\n\n{note.strip()}\n\n{END}"
     start, end = body.find(BEGIN), body.find(END)
     if start < 0 or end < start:
         return f"{ours}\n\n{body}".rstrip()

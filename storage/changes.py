@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import Select, Subquery, func, select
+from sqlalchemy import Select, Subquery, case, func, select
 
 from storage import _optuna
 from storage.database import Database, retried
@@ -17,6 +17,7 @@ class StudyMark:
     """What differs once a study has changed, but for what its running trials and a worker's silence tell.
 
     Attributes:
+        created_at: UTC; tells it from an earlier study of its id and name.
         state: None for a study that Studyhall did not create; it has nothing but trials.
         running: Trials in Optuna's state RUNNING; while there are any, what they report is not in the mark.
         waiting: Trials in Optuna's state WAITING.
@@ -27,6 +28,7 @@ class StudyMark:
 
     study_id: int
     name: str
+    created_at: datetime | None
     state: StudyState | None
     state_reason: str | None
     goal_reached: str | None
@@ -61,6 +63,7 @@ def _mark(row: Any) -> StudyMark:
     return StudyMark(
         study_id=row.study_id,
         name=row.study_name,
+        created_at=row.created_at,
         state=row.state,
         state_reason=row.state_reason,
         goal_reached=row.goal_reached,
@@ -87,7 +90,9 @@ def _marks() -> Select[Any]:
     joined: Any = studies.outerjoin(STUDIES, STUDIES.c.study_id == studies.c.study_id)
     for part in (trials, openings, changes, agents):
         joined = joined.outerjoin(part, part.c.study_id == studies.c.study_id)
-    ours = (STUDIES.c[key] for key in ("state", "state_reason", "goal_reached", "started", "trial_budget"))
+    ours = (
+        STUDIES.c[key] for key in ("created_at", "state", "state_reason", "goal_reached", "started", "trial_budget")
+    )
     counted = (column for part in (trials, openings, changes, agents) for column in part.c if column.key != "study_id")
     chosen: Select[Any] = select(studies.c.study_id, studies.c.study_name, *ours, *counted)
     return chosen.select_from(joined).order_by(studies.c.study_id)
@@ -96,7 +101,7 @@ def _marks() -> Select[Any]:
 def _count_trials() -> Subquery:
     trials = _optuna.TRIALS
     running, waiting = (
-        func.count().filter(trials.c.state == state).label(state.name.lower())
+        func.count(case((trials.c.state == state, 1))).label(state.name.lower())
         for state in (TrialState.RUNNING, TrialState.WAITING)
     )
     counted = select(trials.c.study_id, func.count().label("trials"), running, waiting)

@@ -1,4 +1,4 @@
-"""Pictures of events that are plain images."""
+"""Pictures of events: plain images, or displays of the reference barrel."""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from study.display import SHAPE, draw_events
 
 COLUMNS = 4
 WIDE_RANGE = 100.0
@@ -45,6 +47,27 @@ def draw_images(images: Sequence[NDArray[np.floating[Any]]], path: Path, titles:
     beside = path.with_name(f".{path.name}.part")
     figure.savefig(beside, format="png", dpi=120)
     beside.replace(path)
+
+
+def draw_stored(events: Sequence[NDArray[np.floating[Any]]], axes: str, path: Path, titles: Sequence[str]) -> None:
+    """Write a PNG of events as they are stored.
+
+    Events of 16×40×(19 + 19) channels are drawn as an unrolled barrel of multi-PMT modules, others as the sum of their
+    channels.
+
+    Args:
+        events: In the axes of the file, one or more.
+        axes: "NHWC", "NCHW" or "NHW".
+        path: Where the PNG goes; what is there is replaced.
+        titles: A title for each event.
+    """
+    if events and axes == "NHWC" and events[0].shape == SHAPE:
+        draw_events(events, path, titles)
+        return
+    axis = {"NHWC": -1, "NCHW": 0}.get(axes)
+    single = axis is None or events[0].shape[axis] == 1
+    images = [event if axis is None else event.sum(axis=axis) for event in events]
+    draw_images(images, path, titles, label="value" if single else "sum of the channels")
 
 
 def _scale(image: NDArray[np.floating[Any]]) -> Normalize:

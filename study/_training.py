@@ -18,6 +18,7 @@ from objectives._fit_settings import EpochResult, FitSettings
 from objectives._seeds import build_model
 from objectives._statistics import normalizer
 from objectives._trainer import Trainer
+from study._diagnosing import Known, known_of
 from study._ingestion import ingested
 from study._processor import processor
 from study.plan import Facts, Plan, check_fingerprint, make_task, open_data
@@ -25,10 +26,15 @@ from study.plan import Facts, Plan, check_fingerprint, make_task, open_data
 
 @dataclass(frozen=True)
 class TrialData:
-    """The events that a trial may see; the test part is not among them."""
+    """The events that a trial may see; the test part is not among them.
+
+    Attributes:
+        known: What is known of the validation events beside their targets.
+    """
 
     training: Events
     validation: Events
+    known: Known
 
 
 def load_trial_data(plan: Plan, facts: Facts) -> TrialData:
@@ -44,7 +50,8 @@ def load_trial_data(plan: Plan, facts: Facts) -> TrialData:
         source = load_source(dataset, indices, cache=plan.config.data.cache)
         return Events(source, dataset.targets[indices], dataset.axes)
 
-    return TrialData(events(dataset.split.training), events(dataset.split.validation))
+    known = known_of(dataset, "validation")
+    return TrialData(events(dataset.split.training), events(dataset.split.validation), known)
 
 
 def trial_seed(study_seed: int, number: int) -> int:

@@ -9,9 +9,8 @@ from typing import Any
 
 import yaml
 
-from objectives._diagnostics import diagnostics
-from objectives._events import Events
 from storage import files
+from study._diagnosing import Known, known_diagnostics
 from study._messages import Done, Failed, TrialJob
 from study._outcomes import state_name
 from study._training import TrialRun
@@ -49,7 +48,7 @@ def write_trial_files(folder: str, token: str, record: Mapping[str, Any], log: S
 
 
 def leave_files(
-    plan: Plan, job: TrialJob, run: TrialRun, answer: Done | Failed, validation: Events, log: Sequence[str]
+    plan: Plan, job: TrialJob, run: TrialRun, answer: Done | Failed, known: Known, log: Sequence[str]
 ) -> None:
     """Write the files of a trial that has just ended here."""
     history = [epoch_json(result) for result in run.trainer.history] if run.made else []
@@ -63,7 +62,7 @@ def leave_files(
             history=history,
             value=answer.value,
             best_epoch=run.trainer.best.epoch,
-            diagnostics=_diagnostics(run, validation),
+            diagnostics=_diagnostics(run, known),
         )
     else:
         record = trial_record(plan, job.number, job.sampled, state=state, history=history, reason=answer.reason)
@@ -71,9 +70,9 @@ def leave_files(
     write_trial_files(job.artifacts, job.token, record, log)
 
 
-def _diagnostics(run: TrialRun, validation: Events) -> dict[str, Any] | None:
+def _diagnostics(run: TrialRun, known: Known) -> dict[str, Any] | None:
     try:
-        return diagnostics(run.trainer.task, run.trainer.best_predictions(), validation.targets)
+        return known_diagnostics(run.trainer.task, known, run.trainer.best_predictions())
     except Exception as error:  # a task of the user's own; no result depends on it
         logger.warning("no diagnostics: %s: %s", type(error).__name__, error)
         return None

@@ -132,7 +132,7 @@ def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> 
             _free_memory()
         if not job.artifacts:
             return answer
-        leave_files(warm.plan, job, run, answer, warm.data.validation, log.lines)
+        leave_files(warm.plan, job, run, answer, warm.data.known, log.lines)
     return replace(answer, carries=True)
 
 

@@ -20,13 +20,13 @@ from study.stored import decoded
 
 REPORT, CURVE, CONFIG, LOG, RECORD = range(1, 6)
 KINDS = {
-    REPORT: ("report.png", "image/png"),
-    CURVE: ("curve.csv", "text/csv"),
-    CONFIG: ("config.yaml", "text/yaml"),
-    LOG: ("log.txt", "text/plain"),
-    RECORD: ("diagnostics.json", "application/json"),
+    REPORT: ("1-report.png", "image/png"),
+    CURVE: ("2-curve.csv", "text/csv"),
+    CONFIG: ("3-config.yaml", "text/yaml"),
+    LOG: ("4-log.txt", "text/plain"),
+    RECORD: ("5-diagnostics.json", "application/json"),
 }
-"""File name and type of each, in the order in which the dashboard shows them."""
+"""File name and type of each; the dashboard sorts them by name."""
 
 
 def artifact_id(kind: int, token: str) -> str:

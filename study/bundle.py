@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,10 @@ class Bundle:
         number: The trial's number in its study.
         sampled: Its sampled hyperparameters.
         metrics: Those recorded when it was exported.
+        diagnostics: By part, as `study._diagnosing.part_diagnostics` gives them; None of a test part that was not
+            opened. Empty in an export made before there were any.
+        history: A mapping per epoch, as `EpochResult.to_json` gives it; empty where none was recorded.
+        best_epoch: The one whose weights these are, or None where that is not known.
     """
 
     folder: Path
@@ -50,6 +54,9 @@ class Bundle:
     number: int
     sampled: Mapping[str, Any]
     metrics: Metrics
+    diagnostics: Mapping[str, dict[str, Any] | None]
+    history: Sequence[Mapping[str, Any]]
+    best_epoch: int | None
 
     def network(self) -> nn.Module:
         """The network with its weights, on the CPU.
@@ -83,14 +90,32 @@ def load_bundle(folder: Path) -> Bundle:
         config = validated(tree["config"], default_name="study", source=str(folder / CONFIG))
         facts = Facts.from_json(json.loads((folder / DATA).read_text(encoding="utf-8")))
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        diagnostics, history = metrics.pop("diagnostics", {}), metrics.pop("history", [])
         plan = build_plan(config, folder.absolute())
-        return Bundle(folder, plan, facts, tree["trial"], tree["sampled"], metrics)
+        return Bundle(
+            folder,
+            plan,
+            facts,
+            tree["trial"],
+            tree["sampled"],
+            metrics,
+            diagnostics,
+            history,
+            tree.get("best_epoch"),
+        )
     except StudyhallError:
         raise
     except (OSError, KeyError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{folder} is a damaged export ({type(error).__name__}: {error}); export the trial again"
         ) from None
+
+
+def metrics_text(metrics: Metrics, diagnostics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
+    """The contents of metrics.json: the metrics of each part, then "diagnostics" and "history", a line each."""
+    tree = {**metrics, "diagnostics": diagnostics, "history": history}
+    lines = [f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in tree.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def write_folder(to: Path, files: Mapping[str, str | Path], *, replace: bool) -> None:

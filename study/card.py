@@ -1,6 +1,6 @@
 """The model card of an export, in Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from storage.history import TrialRow
@@ -8,8 +8,18 @@ from storage.openings import Opening
 from study.bundle import Metrics
 from study.plan import Facts, Plan
 
+MOST_CLASSES = 10
+"""With more there is no matrix in the card."""
 
-def model_card(plan: Plan, facts: Facts, row: TrialRow, metrics: Metrics, opening: Opening | None, opened: int) -> str:
+
+def model_card(
+    plan: Plan,
+    facts: Facts,
+    row: TrialRow,
+    metrics: Metrics,
+    diagnostics: Mapping[str, Mapping[str, Any] | None],
+    openings: Sequence[Opening],
+) -> str:
     """The text.
 
     Args:
@@ -17,9 +27,10 @@ def model_card(plan: Plan, facts: Facts, row: TrialRow, metrics: Metrics, openin
         facts: Of its data.
         row: The exported trial.
         metrics: By part of the data.
-        opening: The opening of the test events for this trial, or None.
-        opened: Number of the study's trials that have seen the test events.
+        diagnostics: By part of the data.
+        openings: Those of the study's test events, for this trial or another.
     """
+    opening = next((item for item in openings if item.number == row.number), None)
     shape = "×".join(map(str, facts.shape))
     values = plan.space.resolved(row.parameters)
     return f"""\
@@ -32,10 +43,11 @@ A network of family `{values["model"]}` with {row.attributes.get("parameters", "
 
 {_metrics_table(metrics)}
 
-{_test_note(facts, opening, opened)}
+{_test_note(facts, opening, len(openings))}
 The validation numbers chose this trial among others (and its epoch {row.attributes.get("best_epoch", "?")}), so they
 are optimistic.
 
+{_diagnostics_section(diagnostics)}
 ## Data
 
 `{plan.data_path}`: {facts.events["training"]} training, {facts.events["validation"]} validation and
@@ -49,11 +61,13 @@ are optimistic.
 
 ```
 studyhall evaluate .                            # the metrics above, computed again
+studyhall report .                              # figures, on one page
 studyhall predict . --data FILE.h5 --out P.h5   # predictions, event by event
 ```
 
-Files: `config.yaml` (every resolved value), `model.safetensors` (weights), `metrics.json`, `data.json` (fingerprint,
-statistics), `environment.json` (versions and machine), and the user's own families and tasks, if any.
+Files: `config.yaml` (every resolved value), `model.safetensors` (weights), `metrics.json` (with
+diagnostics and the history of the training), `data.json` (fingerprint, statistics), `environment.json` (versions and
+machine), and the user's own families and tasks, if any.
 """
 
 
@@ -77,6 +91,28 @@ def _test_note(facts: Facts, opening: Opening | None, opened: int) -> str:
         f"The test events were opened for this trial on {when} by {opening.opened_by}; in all, {opened} "
         f"trial{'s' if opened != 1 else ''} of this study {'have' if opened != 1 else 'has'} seen them."
     )
+
+
+def _diagnostics_section(diagnostics: Mapping[str, Mapping[str, Any] | None]) -> str:
+    """The confusion matrix, or the response, of the test events where they were opened, else of the validation ones."""
+    part = "test" if diagnostics.get("test") else "validation"
+    found = diagnostics.get(part) or {}
+    if found.get("confusion") and len(found["classes"]) <= MOST_CLASSES:
+        rows = [
+            f"| **{name}** | {' | '.join(map(str, row))} |"
+            for name, row in zip(found["classes"], found["confusion"], strict=True)
+        ]
+        head = f"| true class | {' | '.join(found['classes'])} |\n|---|{'---|' * len(rows)}\n"
+        return f"## Confusion\n\n{part.capitalize()} events by true class and class they are taken as:\n\n" + (
+            head + "\n".join(rows) + "\n"
+        )
+    if found.get("residuals"):
+        median, half = found["residuals"]["median"], found["residuals"]["half_width"]
+        return (
+            f"## Response\n\nRelative residuals of the {part} events: median {median:+.4f}, half width of the central "
+            f"68.27 % {half:.4f}.\n"
+        )
+    return ""
 
 
 def _table(head: Mapping[str, str], rows: Mapping[str, Any]) -> str:

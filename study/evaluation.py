@@ -20,7 +20,7 @@ from objectives._statistics import normalizer
 from storage.errors import ConfigError, DataError
 from storage.hdf5 import EventFile
 from study.bundle import Bundle, Metrics, load_bundle
-from study.openings import AGREE, events_metrics, part_metrics
+from study.openings import AGREE, events_metrics, measure
 from study.plan import layout_of, make_task, selection_of
 from study.weights import one_thread
 
@@ -61,7 +61,7 @@ def evaluate_export(folder: Path, data: Path | None) -> Evaluation:
     for part, recorded in bundle.metrics.items():
         if recorded is None:
             continue
-        computed = part_metrics(bundle.plan, bundle.facts, model, bundle.sampled, part)
+        computed = measure(bundle.plan, bundle.facts, model, bundle.sampled, part).metrics
         for name, value in recorded.items():
             _agree(bundle, part, name, value, computed.get(name))
         metrics[part] = computed
@@ -92,7 +92,8 @@ def _file_metrics(bundle: Bundle, path: Path) -> dict[str, float | None]:
     classes = bundle.plan.kind.classes(bundle.plan.options, targets, file.class_names)
     indices = selected(file, selection_of(bundle.plan, classes))
     events = Events(FileSource(file, indices), targets[indices], file.layout.axes)
-    return events_metrics(bundle.plan, bundle.facts, bundle.network(), bundle.sampled, events)
+    metrics, _ = events_metrics(bundle.plan, bundle.facts, bundle.network(), bundle.sampled, events)
+    return metrics
 
 
 def predict_file(folder: Path, data: Path, to: Path, *, overwrite: bool) -> int:

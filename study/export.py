@@ -1,6 +1,7 @@
 """Export the best trials of a study."""
 
 import json
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from study import bundle
 from study._plugin_files import portable
 from study.bundle import Metrics, check_folder, write_folder
 from study.card import model_card
+from study.curves import read_history
 from study.openings import checked_validation, open_test
 from study.plan import Plan, build_plan
 from study.stored import StoredStudy, load_stored
@@ -48,13 +50,14 @@ def export_trials(
     *,
     top: int = 1,
     trial: int | None = None,
+    test: bool = True,
     test_all: bool = False,
     replace: bool = False,
 ) -> list[Exported]:
     """Export the best trial into `to`; several into folders of their own in it, named by rank and trial.
 
     The test events are opened for the first one (for all with `test_all`): its metrics on them are computed once
-    and recorded in the database; a later export shows the record.
+    and recorded in the database; a later export shows the record. Without `test` they are opened for none.
 
     Raises:
         StudyMissing: No such study, or no such complete trial.
@@ -69,7 +72,9 @@ def export_trials(
         check_folder(folder, replace=replace)
     done = []
     for rank, (row, folder) in enumerate(zip(chosen, folders, strict=True)):
-        done.append(_export(database, stored, plan, row, folder, test=rank == 0 or test_all, replace=replace))
+        done.append(
+            _export(database, stored, plan, row, folder, test=test and (rank == 0 or test_all), replace=replace)
+        )
     return done
 
 
@@ -92,27 +97,37 @@ def _export(
     database: Database, stored: StoredStudy, plan: Plan, row: TrialRow, to: Path, *, test: bool, replace: bool
 ) -> Exported:
     with trial_weights(stored, plan, row) as weights:
-        validation = checked_validation(stored, plan, row, weights)
-        if test and stored.facts.events["test"] > 0:
-            open_test(database, stored, plan, row, weights)
-        openings = {opening.number: opening for opening in list_openings(database, stored.study_id)}
-        opened = openings.get(row.number)
-        metrics: Metrics = {
-            "validation": validation,
-            "test": dict(opened.metrics) if opened else None,
-        }
+        parts = {"validation": checked_validation(stored, plan, row, weights), "test": None}
+        seen = any(opening.number == row.number for opening in list_openings(database, stored.study_id))
+        if seen or (test and stored.facts.events["test"] > 0):
+            parts["test"] = open_test(database, stored, plan, row, weights)
+        metrics: Metrics = {part: None if found is None else found.metrics for part, found in parts.items()}
+        diagnostics = {part: None if found is None else found.diagnostics for part, found in parts.items()}
         config, plugins = portable(plan, row.parameters)
         files: dict[str, str | Path] = {
             bundle.CONFIG: _yaml(_config_tree(plan, row, config)),
-            bundle.METRICS: json.dumps(metrics, indent=2) + "\n",
+            bundle.METRICS: bundle.metrics_text(metrics, diagnostics, _history(database, row)),
             bundle.DATA: json.dumps(stored.facts.to_json(), indent=2) + "\n",
             bundle.ENVIRONMENT: json.dumps(_environment(row), indent=2) + "\n",
-            bundle.CARD: model_card(plan, stored.facts, row, metrics, opened, len(openings)),
+            bundle.CARD: model_card(
+                plan, stored.facts, row, metrics, diagnostics, list_openings(database, stored.study_id)
+            ),
             bundle.WEIGHTS: weights,
             **plugins,
         }
         write_folder(to, files, replace=replace)
     return Exported(row.number, to, metrics)
+
+
+def _history(database: Database, row: TrialRow) -> list[dict[str, Any]]:
+    """The trial's epochs; what is not finite is None."""
+    return [_finite(epoch) for epoch in read_history(database, row.trial_id)]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _config_tree(plan: Plan, row: TrialRow, portable_config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from objectives._source import FileSource
 from objectives._statistics import statistics
 from storage.errors import DataError
 from storage.hdf5 import EventFile, Layout
-from study._targets import ClassCount, Target, extent, look_at
+from study._event_pictures import draw_classes, draw_rows
+from study._targets import ClassCount, extent, look_at
+
+__all__ = ["Inspection", "draw_classes", "draw_rows", "inspect_file", "suggestion"]
 
 SAMPLED = 2048
 """Events that statistics are taken from."""
@@ -154,36 +157,3 @@ def suggestion(path: Path) -> str:
     shape = images[name]
     axes = "NHW" if len(shape) == 3 else "NCHW" if shape[1] in CHANNELS and shape[-1] not in CHANNELS else "NHWC"
     return f"--events-name {name}" + (f" --axes {axes}" if axes != "NHWC" else "")
-
-
-def draw_classes(path: Path, layout: Layout, to: Path) -> None:
-    """Draw one event of each class, or the first event, to a PNG.
-
-    Events with 19 + 19 channels are drawn as an unrolled barrel of multi-PMT modules, others as the sum of their
-    channels.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
-    from study._images import draw_images
-    from study.display import SHAPE, draw_events
-
-    file = EventFile.open(path, layout)
-    rows, titles = _examples(file, look_at(file))
-    events = [np.asarray(file.events()[row], dtype=np.float32) for row in rows]
-    if layout.axes == "NHWC" and events[0].shape == SHAPE:
-        draw_events(events, to, titles)
-    else:
-        axis = {"NHWC": -1, "NCHW": 0}.get(layout.axes)
-        images = [event if axis is None else event.sum(axis=axis) for event in events]
-        draw_images(images, to, titles, label="value" if file.shape[0] == 1 else "sum of the channels")
-
-
-def _examples(file: EventFile, target: Target) -> tuple[list[int], list[str]]:
-    if not target.classes:
-        return [0], ["event 0"]
-    labels = file.column(file.layout.target)
-    rows = [int(np.argmax(labels == item.label)) for item in target.classes[:10]]
-    # Matplotlib takes what stands between dollars for mathematics.
-    names = [item.name.replace("$", r"\$") for item in target.classes]
-    return rows, [f"{name}, event {row}" for name, row in zip(names, rows, strict=False)]

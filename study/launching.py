@@ -16,7 +16,8 @@ from study._signals import ENDING, handled
 from study.launchers._launcher import AgentCommand, Launcher, Running
 from study.plan import Plan
 from study.stored import create_or_update, load_stored
-from study.summary import Summary, summarise
+from study.summary import Summary
+from study.watching import Study, pause_s
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,6 @@ POLL_S = 0.1
 """Seconds between two looks whether the agents still run and nobody has pressed Ctrl-C."""
 FOLLOW_S = 1.0
 """Least seconds between two looks at the study."""
-LOOK_SHARE = 20.0
-"""Looking may take one part in so many of the time: a large study must not be slowed down by it."""
 GRACE_S = 20.0
 """For the agents to end in good order when following them has failed."""
 TOLD_TO_END = 130
@@ -98,7 +97,8 @@ def launch(
     database = Database(url)
     try:
         stored = load_stored(database, plan.config.name)
-        summary = summarise(database, stored)
+        study = Study(database, plan.config.name)
+        summary = study.look()
         log = stored.artifacts / "logs" / f"agent-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
         follow(summary)
         if summary.done:
@@ -107,19 +107,15 @@ def launch(
         with handled(ENDING, interrupts):
             agents = launcher.start(AgentCommand(plan.config.name, url, workers, devices, log))
             try:
-                status = _follow(agents, interrupts, lambda: follow(_look(database, plan)))
+                status = _follow(agents, interrupts, lambda: follow(study.look()))
             finally:
                 _end_agents(agents)
         database.patience_s = PATIENCE_S
-        summary = _look(database, plan)
+        summary = study.look()
         follow(summary)
         return Launched(_end(status, interrupts.count, summary), created, summary, log, status)
     finally:
         database.close()
-
-
-def _look(database: Database, plan: Plan) -> Summary:
-    return summarise(database, load_stored(database, plan.config.name))
 
 
 def _follow(agents: Running, interrupts: _Interrupts, look: Callable[[], None]) -> int:
@@ -131,7 +127,7 @@ def _follow(agents: Running, interrupts: _Interrupts, look: Callable[[], None]) 
         began = time.monotonic()
         if began >= look_at:
             _try(look)
-            look_at = began + max(FOLLOW_S, LOOK_SHARE * (time.monotonic() - began))
+            look_at = began + pause_s(time.monotonic() - began, FOLLOW_S)
         time.sleep(POLL_S)
     return status
 

@@ -16,9 +16,10 @@ from fleet_server import Server, busy_seconds, cpu_seconds
 from fleet_study import NAME, make_plan, new_study
 
 from storage.database import Database
-from study.launching import FOLLOW_S, LOOK_SHARE
+from study.launching import FOLLOW_S
 from study.stored import load_stored
 from study.summary import summarise
+from study.watching import LOOK_SHARE
 
 START_S = 240.0
 """How long a fleet may take until every agent is connected."""

@@ -8,6 +8,8 @@ from study.summary import Summary, ranked
 
 ROWS = 10
 """Trials in the table."""
+FIRST = ("model", "optimizer", "lr", "batch_size")
+"""Hyperparameters that tell most; then come the others in which the trials differ."""
 
 
 def study_note(summary: Summary, study_id: int) -> str:
@@ -48,7 +50,7 @@ def _table(summary: Summary) -> str:
 
 
 def _parameters(rows: Sequence[TrialRow]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row.parameters))
+    return list(dict.fromkeys([*FIRST, *(name for row in rows for name in row.parameters)]))
 
 
 def _short(value: object) -> str:

@@ -4,7 +4,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from study.cli import cache, controlling, data, database, drilling, keeping, looking, results, running
+from study.cli import (
+    cache,
+    comparing,
+    controlling,
+    data,
+    database,
+    drilling,
+    keeping,
+    logs,
+    looking,
+    results,
+    running,
+    serving,
+    watching,
+)
 from study.cli._common import EXIT_INTERRUPTED, app, complain
 
 COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
@@ -17,8 +31,12 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("worker", running.worker),
     ("list", looking.list_),
     ("status", looking.status),
-    ("dashboard", looking.dashboard),
+    ("watch", watching.watch),
+    ("logs", logs.logs),
+    ("compare", comparing.compare),
+    ("dashboard", serving.dashboard),
     ("export", results.export),
+    ("report", results.report),
     ("evaluate", results.evaluate),
     ("predict", results.predict),
     ("pause", controlling.pause),

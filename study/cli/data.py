@@ -69,13 +69,22 @@ def inspect(
     first_pmt: FirstPmt = 0,
     every: Annotated[bool, typer.Option("--all", help="Read every event, not only a sample.")] = False,
     draw: Annotated[Path | None, typer.Option("--draw", help="Draw one event of each class to a PNG.")] = None,
+    events: Annotated[
+        str | None,
+        typer.Option(
+            "--events", metavar="ROWS", help="Draw these events, as 0,17,203, to --draw or else FILE-events.png here."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Show what is in a file: datasets, classes, statistics, problems; optionally a picture."""
     from study.cli._reports import inspection_report
-    from study.inspection import draw_classes
+    from study.inspection import draw_classes, draw_rows
 
     layout = _layout(events_name, axes, target, pixels, first_pmt)
+    rows = None if events is None else _rows(events)
+    if rows is not None and draw is None:
+        draw = Path(f"{file.stem}-events.png")
     if draw is not None:
         _check_writable(draw, force=True)
     inspection = _inspected(file, layout, every=every)
@@ -83,12 +92,26 @@ def inspect(
         print_json(inspection.to_json())
     else:
         inspection_report(out, inspection)
-    if draw is not None:
+    if draw is not None and rows is not None:
+        draw_rows(file, layout, rows, draw)
+        err.print(f"drew {len(rows)} event{'s' if len(rows) != 1 else ''} to {draw}", highlight=False)
+    elif draw is not None:
         draw_classes(file, layout, draw)
         err.print(f"drew one event of each class to {draw}", highlight=False)
     for problem in inspection.problems:
         complain(problem)
     return EXIT_BAD_INPUT if inspection.problems else 0
+
+
+def _rows(given: str) -> list[int]:
+    from storage.errors import ConfigError
+
+    parts = [part.strip() for part in given.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise ConfigError(
+            f"--events {given}: accepted are the numbers of events, from 0, with commas between them: 0,17,203"
+        )
+    return [int(part) for part in parts]
 
 
 @reported

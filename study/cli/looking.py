@@ -1,16 +1,15 @@
-"""Commands that look at studies and machines: list, status, dashboard, doctor."""
+"""Commands that look at studies and machines: list, status, doctor."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from study.cli._common import (
-    DEFAULT_STORAGE,
     EXIT_FAILED,
     AsJson,
     Name,
     Storage,
-    err,
+    complain,
     out,
     print_json,
     reported,
@@ -18,6 +17,7 @@ from study.cli._common import (
 )
 
 if TYPE_CHECKING:
+    from storage.agents import WorkerRow
     from storage.database import Database
 
 
@@ -42,9 +42,9 @@ def existing(given: str | None) -> "Database":
 @reported
 def list_(storage: Storage = None, as_json: AsJson = False) -> int:
     """List the studies of a database."""
-    from rich.table import Table
-
     from storage.studies import list_studies
+    from study.cli._tables import print_lines, width_of
+    from study.screen.listing import listing
     from study.stored import decoded
     from study.summary import summarise
 
@@ -52,18 +52,10 @@ def list_(storage: Storage = None, as_json: AsJson = False) -> int:
     summaries = [summarise(database, decoded(record)) for record in list_studies(database)]
     if as_json:
         print_json([summary.to_json() for summary in summaries])
-        return 0
-    if not summaries:
+    elif not summaries:
         out.print(f"no studies in {database.name}", highlight=False)
-        return 0
-    table = Table(box=None, pad_edge=False)
-    for heading in ("study", "state", "trials", "running", "metric", "best"):
-        table.add_column(heading)
-    for summary in summaries:
-        best = "" if summary.best is None else f"{summary.best.value:.4f} (trial {summary.best.number})"
-        trials = f"{summary.finished}/{summary.budget or '?'}"
-        table.add_row(summary.name, summary.state, trials, str(len(summary.running)), summary.metric, best)
-    out.print(table, highlight=False)
+    else:
+        print_lines(out, listing(summaries, width_of(out)))
     return 0
 
 
@@ -74,36 +66,35 @@ def status(
     trials: Annotated[int, typer.Option("--trials", min=0, help="Trials to show.")] = 10,
     as_json: AsJson = False,
 ) -> int:
-    """Show one study: counts, leaders, what runs, what failed, how often the test events were opened."""
+    """Show one study once, as `watch` does. Exit status 1 when a worker is lost: its agent has fallen silent."""
     from study.cli._tables import summary_table
     from study.stored import load_stored
     from study.summary import ranked, summarise, trial_json
 
     database = existing(storage)
-    summary = summarise(database, load_stored(database, name))
+    stored = load_stored(database, name)
+    summary = summarise(database, stored)
     if as_json:
         print_json(summary.to_json() | {"trials": [trial_json(trial) for trial in ranked(summary)]})
     else:
         summary_table(out, summary, trials=trials)
-    return 0
+    for worker in summary.lost:
+        complain(_lost(worker, stored.config.lease.seconds))
+    return EXIT_FAILED if summary.lost else 0
 
 
-@reported
-def dashboard(
-    storage: Storage = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
-) -> int:
-    """Serve optuna-dashboard on this database until Ctrl-C. It has no password: keep it on 127.0.0.1."""
-    from study.dashboard import serve
+def _lost(worker: "WorkerRow", lease_s: float) -> str:
+    from datetime import datetime, timedelta
 
-    url = storage_url(storage)
-    if url == DEFAULT_STORAGE or url.startswith("sqlite"):
-        existing(url).close()
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        err.print("[yellow]warning:[/] anyone who reaches this address can change and delete studies")
-    serve(url, host, port, announce=lambda address: out.print(f"dashboard at {address} (Ctrl-C ends it)"))
-    return 0
+    from study.screen.cells import duration
+    from study.screen.workers import name_of
+
+    since = datetime.now() - timedelta(seconds=worker.idle_s)
+    return (
+        f"worker {name_of(worker, None)} (process {worker.pid}) is lost: its agent on {worker.host} has said nothing "
+        f"since {since:%Y-%m-%d %H:%M:%S}, {duration(worker.idle_s)} ago; its trials are resumed by other workers once "
+        f"their lease of {lease_s:g} s has ended"
+    )
 
 
 @reported

@@ -1,4 +1,4 @@
-"""Commands about results: export, evaluate, predict."""
+"""Commands about results: export, report, evaluate, predict."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +20,7 @@ def export(
     test_all: Annotated[
         bool, typer.Option("--test-all", help="Open the test events for all, not only the first.")
     ] = False,
+    no_test: Annotated[bool, typer.Option("--no-test", help="Open the test events for none.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing folder.")] = False,
     storage: Storage = None,
     as_json: AsJson = False,
@@ -31,8 +32,10 @@ def export(
 
     if trial is not None and top > 1:
         raise ConfigError("give --trial or --top, not both")
+    if test_all and no_test:
+        raise ConfigError("give --test-all or --no-test, not both")
     database = existing(storage)
-    done = export_trials(database, name, to, top=top, trial=trial, test_all=test_all, replace=force)
+    done = export_trials(database, name, to, top=top, trial=trial, test=not no_test, test_all=test_all, replace=force)
     if as_json:
         print_json([item.to_json() for item in done])
         return 0
@@ -55,6 +58,23 @@ def metrics_table(metrics: dict[str, dict[str, float | None] | None]) -> None:
         cells = [values.get(metric) for values in parts.values()]
         table.add_row(metric, *("undefined" if cell is None else f"{cell:.4f}" for cell in cells))
     out.print(table, highlight=False)
+
+
+@reported
+def report(
+    folder: Folder,
+    pair: Annotated[
+        str | None,
+        typer.Option("--pair", metavar="SIGNAL,BACKGROUND", help="Classes of the ROC curve; else electron,gamma."),
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--out", help="HTML file to write; else report.html in DIR.")] = None,
+) -> int:
+    """Write one page about an export: metrics, figures, hyperparameters; it needs no network and no other file."""
+    from study.report import write_report
+
+    path = write_report(folder, to, pair)
+    err.print(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MB)", highlight=False)
+    return 0
 
 
 @reported

@@ -1,8 +1,6 @@
 """Commands that run trials: check, launch, worker, demo."""
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,8 +25,6 @@ from study.cli._common import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from study.launching import Launched
     from study.summary import Summary
 
@@ -68,6 +64,7 @@ def launch(
     from study._ingestion import prepare_data
     from study._signals import ENDING, hold
     from study.cli.cache import converting
+    from study.cli.watching import live_panel
     from study.launching import launch as run
     from study.loading import load_config
     from study.plan import build_plan
@@ -80,7 +77,7 @@ def launch(
         raise ConfigError(f"--on: {error}") from None
     with converting(plan.data_path) as progress:
         prepare_data(plan, progress)
-    with _progress(plan.metric) as follow:
+    with live_panel(err) as follow:
         done = run(storage_url(storage), plan, launcher, workers=workers, devices=devices, follow=follow)
         hold(ENDING)
     return _ended(done, as_json)
@@ -118,36 +115,6 @@ def _tail(log: Path, lines: int = 12) -> str:
     if not log.is_file():
         return "(no log)"
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
-
-
-@contextlib.contextmanager
-def _progress(metric: str) -> Iterator["Callable[[Summary], None]"]:
-    """A progress bar on a terminal, a line per change elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    last = ""
-    with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
-        task = progress.add_task("starting", total=None)
-
-        def follow(summary: "Summary") -> None:
-            nonlocal last
-            text = _line(summary, metric)
-            progress.update(task, completed=summary.finished, total=summary.budget, description=text)
-            line = f"{summary.finished}/{summary.budget or '?'} trials, {text}"
-            if not err.is_terminal and line != last:
-                err.print(line, highlight=False)
-                last = line
-
-        yield follow
-
-
-def _line(summary: "Summary", metric: str) -> str:
-    best = f"best {metric} {summary.best.value:.4f} (trial {summary.best.number})" if summary.best else "no result yet"
-    parts = [f"{len(summary.running)} running", f"{summary.counts.get('PRUNED', 0)} pruned", best]
-    failed = summary.counts.get("FAIL", 0)
-    held = [f"{summary.state} ({summary.reason})"] if summary.state in ("paused", "halted", "stopped") else []
-    return ", ".join([*held, *parts[:2], *([f"{failed} failed"] if failed else []), parts[2]])
 
 
 @reported
@@ -194,7 +161,8 @@ def demo(
     workers: Annotated[int, typer.Option("--workers", min=1, help="Trials at a time.")] = 2,
 ) -> int:
     """Simulate events, run a small study, print the best configuration and export it."""
+    from study.cli.watching import live_panel
     from study.demo import run_demo
 
-    with _progress("accuracy") as follow:
+    with live_panel(err) as follow:
         return run_demo(to, events=events, trials=trials, workers=workers, follow=follow, console=out)

@@ -53,7 +53,8 @@ def test_an_agent_that_left_has_no_workers(database: Database, study_id: int) ->
 def test_workers_of_another_study_are_not_listed(url: str, database: Database, study_id: int) -> None:
     jobs.create(url, "another")
     other = studies.load_study(database, "another").study_id
-    agents.see_agent(database, agents.register_agent(database, other, alive_s=ALIVE_S), [agents.WorkerSeen(0, 11, "cpu")])
+    theirs = agents.register_agent(database, other, alive_s=ALIVE_S)
+    agents.see_agent(database, theirs, [agents.WorkerSeen(0, 11, "cpu")])
 
     assert agents.list_workers(database, study_id) == []
 

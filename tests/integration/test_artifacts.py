@@ -25,7 +25,7 @@ from study.artifacts import KINDS, RECORD, REPORT, StudyArtifacts, artifact_id
 from study.curves import read_history
 from study.stored import load_stored
 
-NAMES = ["report.png", "curve.csv", "config.yaml", "log.txt", "diagnostics.json"]
+NAMES = ["1-report.png", "2-curve.csv", "3-config.yaml", "4-log.txt", "5-diagnostics.json"]
 
 
 @pytest.fixture
@@ -74,21 +74,21 @@ def test_a_complete_trial_carries_its_files_in_a_fixed_order_and_they_agree(
     found = carried(database, trial, theirs)
 
     assert list(found) == NAMES
-    rows = list(csv.DictReader(io.StringIO(found["curve.csv"].decode())))
+    rows = list(csv.DictReader(io.StringIO(found["2-curve.csv"].decode())))
     epochs = read_history(database, trial._trial_id)
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
     assert [float(row["validation_loss"]) for row in rows] == [epoch["validation_loss"] for epoch in epochs]
     assert [float(row["accuracy"]) for row in rows] == list(trial.intermediate_values.values())
-    configuration = yaml.safe_load(found["config.yaml"])
+    configuration = yaml.safe_load(found["3-config.yaml"])
     assert configuration["sampled"] == trial.params
     assert configuration["hyperparameters"]["cnn.width"] == CNN["cnn.width"]
-    log = found["log.txt"].decode()
+    log = found["4-log.txt"].decode()
     assert [f"epoch {epoch}: training loss" in log for epoch in (1, 2, 3)] == [True] * 3
-    record = json.loads(found["diagnostics.json"])
+    record = json.loads(found["5-diagnostics.json"])
     confusion = record["diagnostics"]["confusion"]
     assert sum(map(sum, confusion)) == 50
     assert sum(confusion[i][i] for i in range(3)) / 50 == trial.value
-    picture = Image.open(io.BytesIO(found["report.png"]))
+    picture = Image.open(io.BytesIO(found["1-report.png"]))
     assert (picture.format, picture.width) == ("PNG", 800)
 
 
@@ -103,12 +103,12 @@ def test_trials_of_all_ends_carry_the_same_files(lab: Lab, database: Database, t
 
     files = [carried(database, trial, theirs) for trial in stock_trials(theirs)]
     assert [list(found) for found in files] == [NAMES] * 4
-    logs = [found["log.txt"].decode() for found in files]
+    logs = [found["4-log.txt"].decode() for found in files]
     assert "ValueError: the user's own mistake" in logs[1]
     assert "Traceback" in logs[1]
     assert "the loss of batch 1" in logs[2]
     assert "killed by SIGKILL" in logs[3]
-    states = [json.loads(found["diagnostics.json"])["state"] for found in files]
+    states = [json.loads(found["5-diagnostics.json"])["state"] for found in files]
     assert states == ["COMPLETE", "FAIL (error)", "PRUNED (nan)", "FAIL (crash)"]
 
 
@@ -120,7 +120,7 @@ def test_a_crashed_trials_curve_is_what_its_worker_had_reported(
     lab.work(workers=1)
 
     (trial,) = stock_trials(theirs)
-    rows = list(csv.DictReader(io.StringIO(carried(database, trial, theirs)["curve.csv"].decode())))
+    rows = list(csv.DictReader(io.StringIO(carried(database, trial, theirs)["2-curve.csv"].decode())))
     assert trial.state is TrialState.FAIL
     assert len(rows) == len(trial.intermediate_values) > 0
     assert len(read_history(database, trial._trial_id)) == len(rows)
@@ -154,7 +154,7 @@ def test_a_picture_that_was_not_drawn_is_drawn_when_it_is_looked_at_and_kept(lab
     assert drawn[:4] == b"\x89PNG"
 
 
-@pytest.mark.parametrize("name", ["1-unknown", "1-../../../etc/passwd", "", "report.png", f"9-{'0' * 32}"])
+@pytest.mark.parametrize("name", ["1-unknown", "1-../../../etc/passwd", "", "1-report.png", f"9-{'0' * 32}"])
 def test_what_is_no_artifact_is_not_found(name: str, lab: Lab, database: Database) -> None:
     lab.create()
 

@@ -1,5 +1,6 @@
 """What must not happen around an export: test events opened for nothing, other code, other events."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from storage import studies
 from storage.database import Database
 from storage.errors import ConfigError, DataError
 from storage.openings import list_openings
+from study.bundle import load_bundle
+from study.curves import read_history
 from study.evaluation import evaluate_export, predict_file
 from study.export import export_trials
 from study.loading import load_config
@@ -83,6 +86,54 @@ def test_weights_of_another_training_open_no_test_events(lab: Lab, database: Dat
         export_trials(database, "q", lab.folder / "best")
 
     assert opened(database) == 0
+
+
+def test_an_export_holds_the_history_and_the_diagnostics_of_what_was_opened_and_no_more(
+    lab: Lab, database: Database
+) -> None:
+    lab.create(space=CNN, budget={"trials": 2}, search={"pruner": "none"})
+    lab.work(workers=1)
+
+    best, second = (item.folder for item in export_trials(database, "q", lab.folder / "both", top=2))
+
+    whole, sealed = load_bundle(best), load_bundle(second)
+    assert [epoch["epoch"] for epoch in whole.history] == [1, 2]
+    assert whole.history == read_history(database, lab.trials()[whole.number].trial_id)
+    assert whole.best_epoch in (1, 2)
+    assert [found and found["events"] for found in whole.diagnostics.values()] == [50, 20]
+    assert (sealed.diagnostics["test"], sealed.metrics["test"]) == (None, None)
+    for part in ("validation", "test"):
+        found = whole.diagnostics[part]
+        right = np.trace(np.array(found["confusion"])) / found["events"]
+        assert right == pytest.approx(whole.metrics[part]["accuracy"])
+    assert opened(database) == 1
+    assert "## Confusion" in (best / "README.md").read_text()
+
+
+def test_an_opened_trial_is_exported_again_with_its_recorded_metrics_and_diagnostics(
+    lab: Lab, database: Database
+) -> None:
+    lab.create(space=CNN, budget={"trials": 1})
+    lab.work(workers=1)
+    export_trials(database, "q", lab.folder / "best")
+
+    export_trials(database, "q", lab.folder / "again")
+
+    first, again = ((lab.folder / name / "metrics.json").read_text() for name in ("best", "again"))
+    assert first == again
+    assert opened(database) == 1
+
+
+def test_an_export_made_before_there_were_diagnostics_still_loads_and_evaluates(lab: Lab, database: Database) -> None:
+    lab.create(space=CNN, budget={"trials": 1})
+    lab.work(workers=1)
+    export_trials(database, "q", lab.folder / "best")
+    path = lab.folder / "best" / "metrics.json"
+    tree = json.loads(path.read_text())
+    path.write_text(json.dumps({part: tree[part] for part in ("validation", "test")}, indent=2))
+
+    assert evaluate_export(lab.folder / "best", None).compared == ("validation", "test")
+    assert load_bundle(lab.folder / "best").diagnostics == {}
 
 
 def test_the_studys_own_file_is_not_evaluated_as_if_it_were_new(lab: Lab, database: Database) -> None:

@@ -18,7 +18,7 @@ from storage.hdf5 import Layout, write_events
 from study.checking import CheckReport, check_study
 from study.cli import app
 from study.cli._reports import check_report, inspection_report
-from study.inspection import inspect_file
+from study.inspection import draw_rows, inspect_file
 
 COUNT = 60
 LABELS = np.arange(COUNT) % 3
@@ -98,6 +98,56 @@ def test_inspect_draws_one_event_of_each_class(write: Write, tmp_path: Path) -> 
     run("inspect", "e.h5", "--draw", "e.png")
 
     assert imread(tmp_path / "e.png").shape[1] > 900
+
+
+def test_inspect_draws_the_events_that_are_asked_for_beside_where_it_is_run(write: Write, tmp_path: Path) -> None:
+    write()
+
+    result = run("inspect", "e.h5", "--events", "0, 17,59")
+
+    assert "drew 3 events to e-events.png" in result.stderr
+    assert imread(tmp_path / "e-events.png").shape[1] > 1200
+
+
+def test_inspect_draws_the_events_that_are_asked_for_where_it_is_told(write: Write, tmp_path: Path) -> None:
+    write()
+
+    run("inspect", "e.h5", "--events", "3", "--draw", "three.png")
+
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["three.png"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ("60", "e.h5: has no event 60; accepted are 0 to 59 (60 events)"),
+        ("-1", "--events -1: accepted are the numbers of events, from 0"),
+        ("1,,2", "--events 1,,2: accepted are the numbers"),
+        ("first", "--events first: accepted are the numbers"),
+        (",".join(map(str, range(33))), "--events: 33 events are given; accepted are 1 to 32 in one picture"),
+    ],
+)
+def test_inspect_refuses_rows_that_are_no_events_and_draws_nothing(
+    write: Write, tmp_path: Path, rows: str, problem: str
+) -> None:
+    write()
+
+    result = run("inspect", "e.h5", f"--events={rows}", status=2)
+
+    assert problem in result.stderr
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_the_events_of_a_picture_are_titled_with_class_and_energy(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr("study._images.draw_images", lambda images, path, given, *, label: titles.extend(given))
+
+    draw_rows(write(), Layout(), [4, 59], tmp_path / "e.png")
+    draw_rows(write(), Layout(target="energies"), [4], tmp_path / "e.png")
+
+    assert titles == ["electron, event 4, 104 MeV", "muon, event 59, 159 MeV", "event 4, 104 MeV"]
 
 
 def test_init_writes_a_file_that_check_accepts_unchanged(write: Write, tmp_path: Path) -> None:
