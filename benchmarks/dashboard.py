@@ -110,15 +110,15 @@ def repeated(what: str, repeats: int, asked: dict[str, Callable[[], Cost]]) -> l
 def polls(url: str, path: str, what: str, repeats: int) -> list[Row]:
     """Polls of servers that have answered before."""
     with all_served(url) as sides:
-        tags = {side: server.get(path)[1] for side, server in sides.items()}
+        tags = {side: server.get(path)[1] for side, server in sides.items()}  # asked once before all else
         rows = repeated(what, repeats, {side: lambda s=server: s.cost(path) for side, server in sides.items()})
-        if "ours" in sides:
+        if tags["ours"]:
             asked = {"ours": lambda: sides["ours"].cost(path, tags["ours"])}
             rows += repeated(f"{what}, with If-None-Match", repeats, asked)
         return rows
 
 
-def first_loads(url: str, path: str, repeats: int) -> list[Row]:
+def first_answers(url: str, path: str, what: str, repeats: int) -> list[Row]:
     """Of servers that have just been started."""
     costs: dict[str, list[Cost]] = {side: [] for side in SIDES}
     for _ in range(repeats):
@@ -132,7 +132,7 @@ def first_loads(url: str, path: str, repeats: int) -> list[Row]:
         "server's memory after it, MB": lambda cost: cost.held_mb,
     }
     return [
-        (f"first load: {unit}", {side: [figure(cost) for cost in some] for side, some in costs.items()})
+        (f"{what}: {unit}", {side: [figure(cost) for cost in some] for side, some in costs.items()})
         for unit, figure in figures.items()
     ]
 
@@ -164,7 +164,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'bench.db'}"
         study = f"/api/studies/{fill(url, given.trials)}"
-        rows = first_loads(url, f"{study}?after=0", given.repeats)
+        rows = first_answers(url, f"{study}?after=0", "first load", given.repeats)
+        restarted = "first poll of a server that was started again"
+        rows += first_answers(url, f"{study}?after={given.trials}", restarted, given.repeats)
         rows += polls(url, f"{study}?after={given.trials}", "poll, nothing new", given.repeats)
         rows += polls(url, "/api/studies", "list of studies", given.repeats)
         reopen(url, OLD)

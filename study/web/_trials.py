@@ -32,6 +32,7 @@ class TrialTexts:
         """Know no trial yet."""
         self._study_id = study_id
         self._trials: list[FrozenTrial | None] = []
+        self._known = 0
         self._open: set[int] = set()
         self._notes: Notes = {}
         self._texts: dict[int, Text] = {}
@@ -44,7 +45,7 @@ class TrialTexts:
     @property
     def contiguous(self) -> bool:
         """Whether the numbers have no gap; a reader counts on a trial's number being its place."""
-        return None not in self._trials
+        return self._known == len(self._trials)
 
     def take(self, finished: Iterable[FrozenTrial], unfinished: Iterable[FrozenTrial], notes: Notes) -> None:
         """Take what is new.
@@ -71,6 +72,7 @@ class TrialTexts:
 
     def _put(self, trial: FrozenTrial) -> None:
         self._trials += [None] * (trial.number + 1 - len(self._trials))
+        self._known += self._trials[trial.number] is None
         self._trials[trial.number] = trial
         self._drop(trial.number)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 from browsing import fetch
 from lab import Lab, until
@@ -79,6 +80,15 @@ def test_an_empty_database_shows_a_page(lab: Lab) -> None:
 
     assert "<html" in index.text.lower()
     assert "script-src 'self' 'unsafe-eval'" in index.headers["content-security-policy"]
+
+
+def test_it_runs_with_fixed_hashes_on_which_optuna_dashboards_orders_depend(lab: Lab) -> None:
+    open_storage(lab.url).close()
+
+    with served(lab, PYTHONHASHSEED="random") as page:
+        environment = psutil.Process(page.process.pid).environ()
+
+    assert environment["PYTHONHASHSEED"] == "0"
 
 
 @pytest.mark.parametrize(("end", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -1,16 +1,15 @@
 """The dashboard in a real browser."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import browsing
 import optuna
 import pytest
 from browsing import browser
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from waitress.server import create_server
 
 from storage.trials import open_storage
 from study.web.application import make_application
@@ -52,14 +51,10 @@ def served(url: str, files: Path, token: str | None = TOKEN) -> Iterator[str]:
     application = make_application(
         storage, guard=GuardSettings(token), artifact_store=FileSystemArtifactStore(str(files))
     )
-    server = create_server(application, host="127.0.0.1", port=0)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
     try:
-        yield f"http://127.0.0.1:{server.effective_port}"
+        with browsing.served(application) as address:
+            yield address
     finally:
-        server.trigger.pull_trigger(server.close)
-        server.task_dispatcher.shutdown()
         storage.close()
 
 
@@ -155,7 +150,7 @@ def test_the_pages_of_a_study_show_its_trials_without_a_complaint(
         ("studies/1/note", "Note"),
     ):
         page.goto(f"{address}/dashboard/{path}")
-        expect(page.get_by_text(seen).first).to_be_visible()
+        expect(page.get_by_role("main").get_by_text(seen).first).to_be_visible()
         page.wait_for_load_state("networkidle")
 
     assert complaints == []

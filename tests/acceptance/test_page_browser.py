@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import browsing
 import optuna
 import pytest
 from browsing import browser, fetch
 from lab import ODD, Lab, started, until
 from playwright.sync_api import Browser, Page, expect
-from waitress.server import create_server
 
 from storage.trials import open_storage
 from study.artifacts import StudyArtifacts
@@ -45,15 +45,10 @@ def served(url: str) -> Iterator[str]:
     pages = {"/studyhall": make_page(storage.database)}
     files = StudyArtifacts(storage.database)
     application = make_application(storage, guard=GuardSettings(token=None), artifact_store=files, pages=pages)
-    channels: dict[int, Any] = {}
-    server = create_server(application, map=channels, host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
     try:
-        yield f"http://127.0.0.1:{server.effective_port}"
+        with browsing.served(application) as address:
+            yield address
     finally:
-        server.close()
-        server.task_dispatcher.shutdown()
         storage.close()
 
 

@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from waitress import wasyncore
+from waitress.server import create_server
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,29 @@ def fetch(address: str, path: str, method: str = "GET", body: str | None = None,
         return Reply(answer.status, found, answer.read())
     finally:
         connection.close()
+
+
+@contextmanager
+def served(application: WSGIApplication) -> Iterator[str]:
+    """Serve an application from a thread of this process, which leaves no socket open; the address."""
+    channels: dict[int, Any] = {}
+    server = create_server(application, map=channels, host="127.0.0.1", port=0, threads=4)
+    ending = threading.Event()
+
+    def run() -> None:
+        while not ending.is_set():
+            wasyncore.loop(timeout=0.05, map=channels, use_poll=True, count=1)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        ending.set()
+        thread.join()
+        server.task_dispatcher.shutdown()
+        for channel in list(channels.values()):
+            channel.close()
 
 
 @contextmanager

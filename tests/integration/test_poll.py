@@ -4,6 +4,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from wsgiref.types import WSGIApplication
 
@@ -264,6 +265,22 @@ def test_a_bad_number_is_refused(storage: TrialStorage, ours: WSGIApplication, a
     reply = ask(ours, f"/api/studies/{study._study_id}?after={after}")
 
     assert (reply.status, reply.tree) == (400, {"reason": "`after` should be larger or equal 0."})
+
+
+def test_several_pages_may_ask_at_once_while_trials_finish(
+    storage: TrialStorage, ours: WSGIApplication, stock: Stock
+) -> None:
+    study = optuna.create_study(storage=storage)
+    path = f"/api/studies/{study._study_id}"
+
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(ask, ours, f"{path}?after={number % 4}") for number in range(40)]
+        for number in range(10):
+            study.tell(running(study), float(number))
+    counts = [len(answer.result().tree["trials"]) for answer in asked]
+
+    assert all(count <= 10 for count in counts)
+    assert comparable(ask(ours, path)) == comparable(stock(path))
 
 
 def test_an_answer_that_has_not_changed_is_not_sent_again(storage: TrialStorage, ours: WSGIApplication) -> None:

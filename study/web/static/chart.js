@@ -66,7 +66,7 @@ export class Chart {
       svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: at.y(y), y2: at.y(y) }),
       svg("text", { class: "tick", x: MARGIN.left - 8, y: at.y(y) + 4, "text-anchor": "end" }, short(y)),
     ]);
-    const places = ticks(xs, Math.max(2, Math.floor(width / 90))).filter(Number.isInteger);
+    const places = ticks(xs, Math.max(3, Math.floor(width / 50))).filter(Number.isInteger);
     const along = places.map((x) => svg("text", { class: "tick", x: at.x(x), y: below + 16, "text-anchor": "middle" }, short(x)));
     const axis = svg("line", { class: "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: below, y2: below });
     const name = svg("text", { class: "tick", x: (MARGIN.left + width - MARGIN.right) / 2, y: HEIGHT - 3, "text-anchor": "middle" }, this.x);
