@@ -15,7 +15,7 @@ from study.stored import StoredStudy
 
 EVERY_S = 60.0
 """A study's board is refreshed no more often, by whichever agent."""
-END_S = 10.0
+END_S = 5.0
 """That the scribe gets at the end for what it has been told; pictures it leaves are drawn when they are looked at."""
 
 
@@ -60,13 +60,15 @@ class Scribe:
         if take_refresh(self._database, self._stored.study_id, every_s):
             self._tell(_scribe.Refresh())
 
-    def close(self) -> None:
-        """Let it finish, but not for ever."""
-        self._tell(None)
-        if self._process is not None:
+    def close(self, *, hurry: bool) -> None:
+        """End it: at once where its agent is in a hurry, else after what it has been told, but not for ever."""
+        if self._process is None:
+            return
+        if not hurry:
+            self._tell(None)
             self._process.join(END_S)
-            self._process.kill()
-            self._process.join()
+        self._process.kill()
+        self._process.join()
 
     def _tell(self, order: object) -> None:
         if self._process is None or not self._process.is_alive():

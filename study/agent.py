@@ -102,7 +102,7 @@ class Agent:
                 finally:
                     with contextlib.suppress(DatabaseError):
                         scribe.refresh(LAST_REFRESH_S)
-                    scribe.close()
+                    scribe.close(hurry=self._ending)
         finally:
             with contextlib.suppress(DatabaseError):
                 agents.leave(self._database, self._agent_id)

@@ -10,8 +10,9 @@ from sqlalchemy import text
 
 from storage.database import Database
 from storage.trial_storage import TrialStorage
+from study.web._artifacts import is_artifact
 from study.web._poll import Polls
-from study.web._wsgi import Answer, asked
+from study.web._wsgi import Answer, asked, refusal
 from study.web.guard import Guard, GuardSettings
 
 NO_PAGES: Mapping[str, WSGIApplication] = MappingProxyType({})
@@ -67,6 +68,8 @@ class _Composition:
         answer = asked(self._stock, environ)
         if answer.status.startswith("5"):
             _require(self._database)
+            if is_artifact(environ.get("PATH_INFO", "")):  # optuna-dashboard does not expect a file to be gone
+                return refusal("404 Not Found", "the file is not where it was written; it may lie on another host")
         return answer
 
 

@@ -171,9 +171,14 @@ class Lab:
             process.send_signal(signal.SIGKILL)
 
 
-def finished(process: subprocess.Popen[str], seconds: float = 2 * PATIENCE_S) -> tuple[int, str]:
-    """A command's exit status and output, once it has ended."""
-    output, _ = process.communicate(timeout=seconds)
+def finished(process: subprocess.Popen[str], seconds: float = 6 * PATIENCE_S) -> tuple[int, str]:
+    """A command's exit status and output, once it has ended; killed if it does not."""
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
     return process.returncode, output
 
 
