@@ -139,7 +139,7 @@ class Ledger:
         finally:
             self._forget(claim)
         log_outcome(claim, ending, self._plan.metric)
-        if self.scribe is not None:
+        if self.scribe is not None and ending.artifacts:
             self.scribe.draw(self.stored.trial_artifacts, claim.token)
         self._chores.append(partial(remove_all_but, self.stored, claim, ending.weights))
         if ending.state is TrialState.COMPLETE:
@@ -151,11 +151,16 @@ class Ledger:
         """Leave the files of a trial whose worker could not."""
         if ending.artifacts:
             return ending
-        state, reason = f"{ending.state.name} ({ending.failure})", reason_of(ending)
+        state = ending.state.name + (f" ({ending.failure})" if ending.failure else "")
+        reason = reason_of(ending)
         history, sampled = self._epochs.all(claim), self._sampled.get(claim.token, {})
-        record = trial_record(self._plan, claim.number, sampled, state=state, history=history, reason=reason)
-        log = [*(epoch_line(epoch) for epoch in history), *(ending.message or reason).splitlines()]
-        write_trial_files(self.stored.trial_artifacts, claim.token, record, log)
+        try:
+            record = trial_record(self._plan, claim.number, sampled, state=state, history=history, reason=reason)
+            log = [*(epoch_line(epoch) for epoch in history), *(ending.message or reason).splitlines()]
+            write_trial_files(self.stored.trial_artifacts, claim.token, record, log)
+        except Exception as error:  # what people look at must not end an agent
+            logger.warning("trial %d leaves no files: %s: %s", claim.number, type(error).__name__, error)
+            return ending
         return replace(ending, artifacts=artifacts_of(claim.token))
 
     def _forget(self, claim: Claim) -> None:

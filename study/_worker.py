@@ -132,7 +132,11 @@ def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> 
             _free_memory()
         if not job.artifacts:
             return answer
-        leave_files(warm.plan, job, run, answer, warm.data.known, log.lines)
+        try:
+            leave_files(warm.plan, job, run, answer, warm.data.known, log.lines)
+        except Exception as error:  # the result must not be lost for what people look at
+            logger.warning("trial %d leaves no files: %s: %s", job.number, type(error).__name__, error)
+            return answer
     return replace(answer, carries=True)
 
 
