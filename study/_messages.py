@@ -127,3 +127,14 @@ class HandedBack:
     """
 
     checkpoint: str | None
+
+
+PRUNED_FAILURES = ("oom", "nan")
+"""Told as PRUNED: samplers learn from such trials and ignore failed ones."""
+
+
+def state_name(message: Done | Failed) -> str:
+    """What becomes of the trial, as people see it."""
+    if isinstance(message, Done):
+        return "PRUNED" if message.pruned else "COMPLETE"
+    return f"{'PRUNED' if message.failure in PRUNED_FAILURES else 'FAIL'} ({message.failure})"

@@ -9,13 +9,10 @@ from optuna.trial import TrialState
 from storage.agents import user_and_host
 from storage.attempts import Claim
 from storage.endings import Ending
-from study._messages import Done, Failed
+from study._messages import PRUNED_FAILURES, Done, Failed
 from study.artifacts import artifacts_of
 
 logger = logging.getLogger(__name__)
-
-PRUNED_FAILURES = ("oom", "nan")
-"""Told as PRUNED: samplers learn from such trials and ignore failed ones."""
 
 
 def ending_of(message: Done | Failed, device: str, *, weights: str, token: str = "") -> Ending:
@@ -30,13 +27,6 @@ def ending_of(message: Done | Failed, device: str, *, weights: str, token: str =
             artifacts=artifacts,
         )
     return replace(_failure(message.failure, message.reason, message.details, device), artifacts=artifacts)
-
-
-def state_name(message: Done | Failed) -> str:
-    """What becomes of the trial, as people see it."""
-    if isinstance(message, Done):
-        return "PRUNED" if message.pruned else "COMPLETE"
-    return f"{'PRUNED' if message.failure in PRUNED_FAILURES else 'FAIL'} ({message.failure})"
 
 
 def crashed(exit_code: int | None, device: str) -> Ending:

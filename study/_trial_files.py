@@ -10,12 +10,11 @@ from typing import Any
 import yaml
 
 from storage import files
+from study._artifact_names import CONFIG, CURVE, LOG, RECORD, artifact_id
 from study._diagnosing import Known, known_diagnostics
-from study._messages import Done, Failed, TrialJob
-from study._outcomes import state_name
+from study._messages import Done, Failed, TrialJob, state_name
 from study._training import TrialRun
 from study._trial_record import epoch_json, trial_record
-from study.artifacts import CONFIG, CURVE, LOG, RECORD, artifact_id
 from study.plan import Plan
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from storage.board import write_board
 from storage.database import Database
 from storage.history import History
 from storage.timeline import last_attempts
-from study.artifacts import RECORD, artifact_id
+from study._artifact_names import RECORD, artifact_id
 from study.board import physics, progress
 from study.board.note import study_note
 from study.stored import StoredStudy

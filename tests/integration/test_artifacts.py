@@ -21,7 +21,8 @@ from storage.database import Database
 from storage.epochs import read_epochs
 from storage.trials import open_storage
 from study import keeping
-from study.artifacts import KINDS, RECORD, REPORT, StudyArtifacts, artifact_id
+from study._artifact_names import KINDS, RECORD, REPORT, artifact_id
+from study.artifacts import StudyArtifacts
 from study.curves import read_history
 from study.stored import load_stored
 
