@@ -98,10 +98,12 @@ class Agent:
                 scribe = Scribe(self._database, stored, self._url, pool.beside)
                 self._ledger.scribe = scribe
                 try:
-                    return self._serve(pool, Crew(pool, self._ledger))
+                    refusal = self._serve(pool, Crew(pool, self._ledger))
+                    if not self._ending:  # else the scribe would be ended before it has done so
+                        with contextlib.suppress(DatabaseError):
+                            scribe.refresh(LAST_REFRESH_S)
+                    return refusal
                 finally:
-                    with contextlib.suppress(DatabaseError):
-                        scribe.refresh(LAST_REFRESH_S)
                     scribe.close(hurry=self._ending)
         finally:
             with contextlib.suppress(DatabaseError):
