@@ -11,7 +11,7 @@ from storage.claims import Refusal
 
 PLAN = {
     "space": ODD | {"odd.pause": 0.06},
-    "training": {"epochs": 4},
+    "training": {"epochs": 12},
     "search": {"pruner": "none"},
     "budget": {"trials": 2},
     "retry": {"lost": 5},

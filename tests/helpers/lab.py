@@ -23,6 +23,7 @@ from storage.database import Database
 from storage.history import TrialRow, read_trials
 from storage.studies import StudyRecord, load_study
 from storage.trials import open_storage
+from study import _scribe
 from study._signals import PREEMPTION, handled
 from study.agent import Agent
 from study.loading import load_config
@@ -147,10 +148,10 @@ class Lab:
         return next(process for process in found if process.ppid() not in children)
 
     def workers(self) -> list[psutil.Process]:
-        """The workers of all agents."""
+        """The workers of all agents, without the scribes beside them."""
         found = self.processes("multiprocessing.forkserver")
         servers = {process.pid for process in found}
-        return [process for process in found if process.ppid() in servers]
+        return [process for process in found if process.ppid() in servers and process.nice() < _scribe.NICE]
 
     def leaves_no_process(self, seconds: float = 10.0) -> bool:
         """Whether all processes are gone within some seconds."""

@@ -76,7 +76,7 @@ def test_a_worker_that_slept_between_its_checkpoint_and_the_word_of_it_touches_n
 ) -> None:
     lab.create(budget={"trials": 1}, space=ODD | {"odd.pause": 0.05}, training={"epochs": 4})
     running = lab.start(*WORKER, FREEZES="yes")
-    assert until(lambda: any(stopped(process) for process in lab.workers()))
+    assert until(lambda: [stopped(process) for process in lab.workers()] == [True])
     (sleeper,), agent = lab.workers(), psutil.Process(running.pid)
     (left,) = files(lab)
     agent.suspend()
