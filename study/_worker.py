@@ -36,6 +36,7 @@ from study._training import TrialRun
 from study._trial_files import leave_files
 from study._trial_log import epoch_line, show_warnings, trial_log
 from study._trial_record import epoch_json
+from study.devices import torch_name
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def _use(device: str, threads: int) -> str | None:
 def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> Done | Failed | HandedBack:
     """Train one trial; how it ended."""
     answer: Done | Failed
-    run = TrialRun(warm.plan, warm.facts, job.number, job.sampled, device)
+    run = TrialRun(warm.plan, warm.facts, job.number, job.sampled, torch_name(device))
     checkpoints = Checkpoints(run, job.folder, rungs_of(warm.plan))
     with trial_log() as log:
         logger.info("trial %d, attempt %d, on %s, seed %d", job.number, job.attempt, device, run.seed)

@@ -20,6 +20,7 @@ from study._forkserver import ForkserverLost, Stopped
 from study._ledger import Ledger
 from study._pool import Pool
 from study._scribing import Scribe
+from study.allotment import Allotment
 from study.devices import device_slots, threads_per_worker
 from study.plan import build_plan
 from study.stored import load_stored
@@ -43,7 +44,15 @@ class Agent:
     """Runs trials of one study on this host's devices until the study is done or it is told to end."""
 
     def __init__(
-        self, url: str, name: str, *, workers: int | None = None, devices: str | None = None, supervisor: Any = None
+        self,
+        url: str,
+        name: str,
+        *,
+        workers: int | None = None,
+        devices: str | None = None,
+        use_busy: bool = False,
+        ends_at: float | None = None,
+        supervisor: Any = None,
     ) -> None:
         """Prepare; nothing is claimed yet.
 
@@ -52,11 +61,13 @@ class Agent:
             name: The study.
             workers: Trials at a time; None means one per device slot.
             devices: Overrides the study's ``workers.devices``.
+            use_busy: Take GPUs that somebody else uses too.
+            ends_at: When its batch system will kill it, as `time.time`; it hands its trials back before.
             supervisor: A file whose end of input means that the launcher is gone and this agent must end.
 
         Raises:
             StudyMissing: There is no such study.
-            ConfigError: This host lacks a device.
+            ConfigError: This host lacks a device, or it is in use.
             DatabaseError: The database cannot be reached.
         """
         quiet_optuna()
@@ -68,7 +79,8 @@ class Agent:
         self._database.limit_idle(stored.config.lease.seconds)
         self._ledger = Ledger(self._storage, stored, build_plan(stored.config, stored.folder))
         wanted = stored.config.workers
-        self._slots = device_slots(devices or wanted.devices, wanted.per_device, workers)
+        self._slots = device_slots(devices or wanted.devices, wanted.per_device, workers, use_busy=use_busy)
+        self._allotment = Allotment(ends_at)
         self._supervisor = [] if supervisor is None else [supervisor]
         self._ending = False
         self._state = StudyState.RUNNING
@@ -128,6 +140,9 @@ class Agent:
     def _told_to_end(self) -> bool:
         for supervisor in select.select(self._supervisor, [], [], 0)[0]:
             self._ending = self._ending or not os.read(supervisor.fileno(), 1)
+        if self._allotment.over and not self._ending:
+            logger.info("this job's time ends: handing trials back")
+            self.end()
         return self._ending
 
     def _serve(self, pool: Pool, crew: Crew) -> Refusal | None:
@@ -180,6 +195,8 @@ class Agent:
         now = time.monotonic()
         if self._state is StudyState.PAUSED:
             return Refusal.PAUSED
+        if not self._allotment.enough:
+            return None
         for worker in pool.workers if now >= self._claim_at else []:
             refusal = self._claim(worker) if worker.idle else None
             if refusal is not None:

@@ -14,7 +14,7 @@ from study.export import Exported, export_trials
 from study.generation import write_simulation
 from study.intervals import wilson
 from study.launchers.local import LAUNCHER
-from study.launching import End, launch
+from study.launching import End, launch, order_of
 from study.loading import load_config
 from study.plan import build_plan, open_data
 from study.stored import load_stored
@@ -63,7 +63,8 @@ def run_demo(
     config, folder = load_config(study_file)
     plan = build_plan(config, folder)
     url = f"sqlite:///{(to / 'demo.db').absolute()}"
-    done = launch(url, plan, LAUNCHER, workers=workers, devices="cpu", follow=follow)
+    order = order_of(url, plan, workers=workers, devices="cpu")
+    done = launch(url, plan, LAUNCHER, order, follow=follow)
     if done.end is not End.DONE or done.summary.best is None:
         console.print(f"the study ended early ({done.end.value}); {done.log} tells why; run the demo again to go on")
         return 130 if done.end is End.INTERRUPTED else 1

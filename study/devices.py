@@ -1,28 +1,40 @@
 """Which devices a host offers, and how many threads each worker gets."""
 
+import logging
 import math
 import os
+import re
 from pathlib import Path
 
 from storage.errors import ConfigError
+from study._gpus import Gpu, visible_gpus
+
+logger = logging.getLogger(__name__)
 
 CGROUPS = Path("/sys/fs/cgroup")
 MOST_THREADS = 4
 """More threads than this prepare batches no faster."""
+_CPU = re.compile(r"cpu(:\d+)?")
+_NO_GPUS = ("", "-1", "NoDevFiles")
+"""Values of CUDA_VISIBLE_DEVICES that hide all GPUs."""
 
 
-def device_slots(devices: str | tuple[str, ...], per_device: int, workers: int | None) -> list[str]:
-    """One torch device name per worker slot, devices in turn.
+def device_slots(
+    devices: str | tuple[str, ...], per_device: int, workers: int | None, *, use_busy: bool = True
+) -> list[str]:
+    """One device name per worker slot, devices in turn.
 
     Args:
-        devices: ``auto`` (every visible GPU, else the CPU), ``cpu``, ``cuda:0,cuda:1``, or a list of such names.
-        per_device: Slots on each device; the CPU has as many as are asked for.
-        workers: Number of slots; None means all slots of the GPUs, or one per core on the CPU.
+        devices: ``auto`` (every visible GPU, else the CPU), ``cpu``, ``cuda:0,cuda:1``, ``cpu:0,cpu:1`` (parts of the
+            CPU, with `per_device` slots each), or a list of such names.
+        per_device: Slots on each device; ``cpu`` has as many as are asked for.
+        workers: Number of slots; None means all slots of the devices, or one per core on ``cpu``.
+        use_busy: Take GPUs that somebody else uses too. If not, ``auto`` leaves them out, and to name one is an error.
 
     Raises:
-        ConfigError: A device that this host does not have or that is named twice, or more workers than slots.
+        ConfigError: A device that this host does not have, that is named twice or in use, or more workers than slots.
     """
-    names = _names(devices)
+    names = _names(devices, use_busy)
     order = names * per_device
     if workers is None:
         workers = cpu_count() if names == ["cpu"] else len(order)
@@ -34,25 +46,44 @@ def device_slots(devices: str | tuple[str, ...], per_device: int, workers: int |
     return [order[slot % len(order)] for slot in range(workers)]
 
 
-def _names(devices: str | tuple[str, ...]) -> list[str]:
+def torch_name(device: str) -> str:
+    """Torch's name of a slot's device: parts of the CPU are one device to torch."""
+    return "cpu" if device.startswith("cpu") else device
+
+
+def _names(devices: str | tuple[str, ...], use_busy: bool) -> list[str]:
     names = [name.strip() for name in (devices.split(",") if isinstance(devices, str) else devices)]
-    gpus = gpu_names()
+    gpus = visible_gpus()
     if names == ["auto"]:
-        return gpus or ["cpu"]
+        return _free(gpus, use_busy)
+    by_name = {gpu.name: gpu for gpu in gpus}
     for name in names:
-        if name != "cpu" and name not in gpus:
-            found = ", ".join(["cpu", *gpus])
+        if not _CPU.fullmatch(name) and name not in by_name:
+            found = ", ".join(["cpu", *by_name])
             raise ConfigError(f"there is no device {name!r} on this host; it has: {found}; or give auto")
         if names.count(name) > 1:
             raise ConfigError(f"device {name!r} is named twice; workers.per_device gives it several workers")
+        if name in by_name and by_name[name].busy and not use_busy:
+            raise ConfigError(f"{by_name[name]} is in use; --use-busy takes it all the same")
     return names
 
 
-def gpu_names() -> list[str]:
-    """Torch's names of the visible GPUs; asking makes no CUDA context."""
-    import torch
-
-    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+def _free(gpus: list[Gpu], use_busy: bool) -> list[str]:
+    if not gpus and os.environ.get("CUDA_VISIBLE_DEVICES", "").strip() not in _NO_GPUS:
+        raise ConfigError(
+            f"CUDA_VISIBLE_DEVICES is {os.environ['CUDA_VISIBLE_DEVICES']!r}, but torch sees no GPU: install the build "
+            "of torch for this machine's CUDA, or give --devices cpu"
+        )
+    free = [gpu for gpu in gpus if use_busy or not gpu.busy]
+    if gpus and not free:
+        raise ConfigError(
+            f"every GPU is in use: {'; '.join(map(str, gpus))}; --use-busy takes them all the same, --devices cpu "
+            "leaves them alone"
+        )
+    for gpu in gpus if len(free) < len(gpus) else []:
+        if gpu.busy:
+            logger.warning("left alone, since it is in use: %s; --use-busy takes it all the same", gpu)
+    return [gpu.name for gpu in free] or ["cpu"]
 
 
 def cpu_count(cgroups: Path = CGROUPS) -> int:
@@ -80,4 +111,4 @@ def _share(cgroups: Path) -> float | None:
 
 def threads_per_worker(slots: int) -> int:
     """CPU threads for each worker: one on a host without GPUs, where that is fastest; else the cores that are left."""
-    return max(1, min(MOST_THREADS, cpu_count() // max(1, slots))) if gpu_names() else 1
+    return max(1, min(MOST_THREADS, cpu_count() // max(1, slots))) if visible_gpus() else 1

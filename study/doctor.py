@@ -14,7 +14,8 @@ import psutil
 from objectives._memory import available_memory
 from storage.database import Database, redacted
 from storage.errors import DatabaseError
-from study.devices import cpu_count, gpu_names
+from study._gpus import visible_gpus
+from study.devices import cpu_count
 
 PACKAGES = ("torch", "optuna", "optuna-dashboard", "sqlalchemy", "h5py", "numpy", "pydantic", "safetensors")
 OPTIONAL = {"cmaes": "the sampler cma_es"}
@@ -84,9 +85,9 @@ def _gpus() -> Finding:
         import torch
     except ImportError as error:
         return Finding("gpu", f"torch cannot be imported: {error}", False, "pip install --force-reinstall torch")
-    names = gpu_names()
-    if names:
-        return Finding("gpu", ", ".join(f"{name} {torch.cuda.get_device_name(name)}" for name in names))
+    gpus = visible_gpus()
+    if gpus:
+        return Finding("gpu", "; ".join(f"{gpu}{', in use' if gpu.busy else ''}" for gpu in gpus))
     if torch.version.cuda is None and torch.version.hip is None:
         return Finding("gpu", "none: this torch is built for the CPU, and so workers use the CPU")
     return Finding("gpu", "none visible to torch; workers use the CPU (nvidia-smi tells whether the driver sees one)")

@@ -2,10 +2,9 @@
 
 import enum
 import logging
-import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -13,9 +12,10 @@ from storage.database import Database
 from storage.errors import DatabaseError
 from storage.trials import PATIENCE_S
 from study._signals import ENDING, handled
-from study.launchers._launcher import AgentCommand, Launcher, Running
+from study.launchers._agent_process import TOLD_TO_END
+from study.launchers._launcher import AgentOrder, Launcher, Running
 from study.plan import Plan
-from study.stored import create_or_update, load_stored
+from study.stored import StoredStudy, create_or_update, load_stored
 from study.summary import Summary
 from study.watching import Study, pause_s
 
@@ -27,8 +27,6 @@ FOLLOW_S = 1.0
 """Least seconds between two looks at the study."""
 GRACE_S = 20.0
 """For the agents to end in good order when following them has failed."""
-TOLD_TO_END = 130
-"""Exit status of an agent that somebody told to end."""
 
 
 class End(enum.Enum):
@@ -46,14 +44,14 @@ class Launched:
 
     Attributes:
         created: Whether the study is new.
-        log: The agents' output; no such file when the study was done already.
+        log: An agent's output, of one that failed if one has; None when the study was done already.
         status: The agents' exit status.
     """
 
     end: End
     created: bool
     summary: Summary
-    log: Path
+    log: Path | None = None
     status: int = 0
 
 
@@ -71,9 +69,8 @@ def launch(
     url: str,
     plan: Plan,
     launcher: Launcher,
+    wanted: AgentOrder,
     *,
-    workers: int | None,
-    devices: str | None,
     follow: Callable[[Summary], None],
 ) -> Launched:
     """Create the study, or continue it, and run it to its end.
@@ -82,8 +79,7 @@ def launch(
     continues with exactly the missing trials.
 
     Args:
-        workers: Trials at a time; None means one per device slot.
-        devices: Overrides the study's ``workers.devices``.
+        wanted: The agents; where their logs go is the study's to say.
         follow: Called with the study's state about once a second.
 
     Raises:
@@ -91,21 +87,19 @@ def launch(
         DataError: The data cannot be used.
         DatabaseError: The database cannot be reached.
     """
-    wanted = plan.config.workers
-    launcher.check(devices or wanted.devices, wanted.per_device, workers)
+    launcher.preview(wanted)
     created = create_or_update(url, plan)
     database = Database(url)
     try:
         stored = load_stored(database, plan.config.name)
         study = Study(database, plan.config.name)
         summary = study.look()
-        log = stored.artifacts / "logs" / f"agent-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
         follow(summary)
         if summary.done:
-            return Launched(End.DONE, created, summary, log)
+            return Launched(End.DONE, created, summary)
         interrupts = _Interrupts()
         with handled(ENDING, interrupts):
-            agents = launcher.start(AgentCommand(plan.config.name, url, workers, devices, log))
+            agents = launcher.start(replace(wanted, logs=logs_folder(stored)))
             try:
                 status = _follow(agents, interrupts, lambda: follow(study.look()))
             finally:
@@ -113,9 +107,45 @@ def launch(
         database.patience_s = PATIENCE_S
         summary = study.look()
         follow(summary)
-        return Launched(_end(status, interrupts.count, summary), created, summary, log, status)
+        return Launched(_end(status, interrupts.count, summary), created, summary, agents.log, status)
     finally:
         database.close()
+
+
+def logs_folder(stored: StoredStudy) -> Path:
+    """Where the agents of a study log."""
+    return stored.artifacts / "logs"
+
+
+def order_of(
+    url: str,
+    plan: Plan,
+    *,
+    workers: int | None,
+    devices: str | None = None,
+    use_busy: bool = False,
+    gpus_per_agent: int = 1,
+    options: Mapping[str, str] | None = None,
+) -> AgentOrder:
+    """The agents that are wanted for a study.
+
+    Args:
+        workers: Trials at a time; None means one per device slot.
+        devices: Overrides the study's ``workers.devices``.
+        use_busy, gpus_per_agent, options: As `AgentOrder`.
+    """
+    study = plan.config.workers
+    return AgentOrder(
+        study=plan.config.name,
+        storage=url,
+        logs=Path(),
+        workers=workers,
+        devices=devices or study.devices,
+        per_device=study.per_device,
+        use_busy=use_busy,
+        gpus_per_agent=gpus_per_agent,
+        options=options or {},
+    )
 
 
 def _follow(agents: Running, interrupts: _Interrupts, look: Callable[[], None]) -> int:

@@ -12,6 +12,7 @@ from storage import files
 from storage.errors import DataError
 from storage.history import TrialRow
 from study._training import TrialRun, load_trial_data
+from study.devices import torch_name
 from study.plan import Plan
 from study.stored import StoredStudy
 
@@ -42,7 +43,7 @@ def trial_weights(stored: StoredStudy, plan: Plan, row: TrialRow) -> Iterator[Pa
 
 
 def _train_again(stored: StoredStudy, plan: Plan, row: TrialRow, path: Path) -> None:
-    device = str(row.attributes.get("device", "cpu"))
+    device = torch_name(str(row.attributes.get("device", "cpu")))
     if device != "cpu" and not torch.cuda.is_available():
         raise DataError(
             f"the weights of trial {row.number} were not kept, and it was trained on {device}, which this machine "

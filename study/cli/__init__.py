@@ -27,6 +27,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("inspect", data.inspect),
     ("init", data.init),
     ("check", running.check),
+    ("create", running.create),
     ("launch", running.launch),
     ("worker", running.worker),
     ("list", looking.list_),
@@ -51,8 +52,11 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("doctor", looking.doctor),
 )
 
+ENGINES_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""`launch` passes options that it does not know to the launcher."""
+
 for name, command in COMMANDS:
-    app.command(name)(command)
+    app.command(name, context_settings=ENGINES_OPTIONS if name == "launch" else None)(command)
 app.add_typer(database.app, name="database")
 app.add_typer(cache.app, name="cache")
 

@@ -1,4 +1,4 @@
-"""Commands about a private PostgreSQL: database start, stop, status."""
+"""Commands about the database: its tables (create), and a private PostgreSQL (start, stop, status)."""
 
 import shlex
 from pathlib import Path
@@ -6,17 +6,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli._common import EXIT_FAILED, AsJson, complain, err, out, print_json, reported
+from study.cli._common import EXIT_FAILED, AsJson, Storage, complain, err, out, print_json, reported, storage_url
 
 if TYPE_CHECKING:
     from storage.private_server import PrivateServer, ServerStatus
 
 app = typer.Typer(
-    help="Run a private PostgreSQL, where a cluster offers no database server. Needs no root and no administrator.",
+    help="Make a database's tables; run a private PostgreSQL, where a cluster offers no database server.",
     no_args_is_help=True,
 )
 
 Dir = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The server's own folder: data, settings and address.")]
+
+
+@app.command()
+@reported
+def create(
+    storage: Storage = None,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for a server that starts.")
+    ] = 0.0,
+) -> int:
+    """Create the tables of --storage, or upgrade them. Launching does so too; a dashboard alone does not."""
+    from storage._schema import ensure_tables
+    from storage.database import Database, redacted, retried
+
+    database = Database(storage_url(storage), patience_s=wait)
+    retried(ensure_tables)(database)
+    database.close()
+    _say(f"the tables are there: {redacted(database.url.render_as_string(hide_password=False))}")
+    return 0
 
 
 @app.command()

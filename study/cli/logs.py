@@ -92,9 +92,10 @@ def _all(database: "Database", stored: "StoredStudy", lines: int | None, *, foll
 
 
 def _files(stored: "StoredStudy") -> "LogFiles":
+    from study.launching import logs_folder
     from study.logs import LogFiles
 
-    return LogFiles(stored.artifacts / "logs")
+    return LogFiles(logs_folder(stored))
 
 
 def _teller() -> "Callable[[list[Entry], int | None], None]":

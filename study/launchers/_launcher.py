@@ -1,34 +1,48 @@
 """What every launcher offers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 
 @dataclass(frozen=True)
-class AgentCommand:
-    """The agents to start.
+class AgentOrder:
+    """The agents that are wanted.
 
     Attributes:
         study: The study's name.
         storage: The database URL; passed through the environment, never on a command line.
-        workers: Trials at a time, over all agents; None means one per device slot.
-        devices: Overrides the study's devices, or None.
-        log: File that an agent's output goes to.
+        logs: Folder for the agents' output: a file ``agent-….log`` each.
+        workers: Trials at a time, over all agents; None means one per device slot of one agent.
+        devices: As ``workers.devices`` of the study file.
+        per_device: Trials at a time on each device.
+        use_busy: Whether GPUs on which somebody else's processes run are taken too.
+        gpus_per_agent: GPUs that an engine gives each agent, 0 for none.
+        options: The engine's own options, each with the name that it has on the command line: ``slurm-partition``.
     """
 
     study: str
     storage: str
-    workers: int | None
-    devices: str | None
-    log: Path
+    logs: Path
+    workers: int | None = None
+    devices: str | tuple[str, ...] = "auto"
+    per_device: int = 1
+    use_busy: bool = False
+    gpus_per_agent: int = 1
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class Running(Protocol):
     """Agents that have been started."""
 
+    @property
+    def log(self) -> Path:
+        """The log to look into first: of an agent that failed, if one has."""
+        ...
+
     def poll(self) -> int | None:
-        """Their exit status when all have ended (0 only if all did well), None while one runs."""
+        """Their exit status when all have ended (0 only if all did well), None while one runs or waits."""
         ...
 
     def interrupt(self) -> None:
@@ -43,14 +57,14 @@ class Running(Protocol):
 class Launcher(Protocol):
     """Starts agents somewhere."""
 
-    def check(self, devices: str | tuple[str, ...], per_device: int, workers: int | None) -> None:
-        """Look, before anything is created, whether such agents can run.
+    def preview(self, order: AgentOrder) -> str:
+        """Look, before anything is created, whether such agents can run, and say what `start` will do.
 
         Raises:
-            ConfigError: They cannot; a launcher that cannot tell says nothing, and the agents will.
+            ConfigError: They cannot; what a launcher cannot tell from here, the agents will.
         """
         ...
 
-    def start(self, command: AgentCommand) -> Running:
+    def start(self, order: AgentOrder) -> Running:
         """Start the agents; returns at once."""
         ...

@@ -1,67 +1,103 @@
-"""One agent on this machine."""
+"""One agent on this machine, started again when it crashes."""
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
+import time
 
+from storage.errors import ConfigError
 from study.devices import device_slots
-from study.launchers._launcher import AgentCommand
+from study.launchers._agent_process import (
+    TOLD_TO_END,
+    AgentProcess,
+    agent_environment,
+    crashed,
+    reason,
+    worker_arguments,
+)
+from study.launchers._launcher import AgentOrder
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+"""Before a crashed agent is started again: twice as long after each crash in a row."""
+INSTANT_S = 60.0
+"""An agent that lives longer than this has done some work: its crash begins a new row."""
+MOST_CRASHES = 3
+"""In a row; then the reason will not go away by itself."""
 
 
 class LocalAgent:
-    """An agent that ends with its launcher: it watches the pipe that this process holds open."""
+    """An agent that ends with its launcher, and that is replaced when it crashes.
 
-    def __init__(self, command: AgentCommand) -> None:
-        arguments = ["worker", command.study, "--supervised"]
-        if command.workers is not None:
-            arguments += ["--workers", str(command.workers)]
-        if command.devices is not None:
-            arguments += ["--devices", command.devices]
-        command.log.parent.mkdir(parents=True, exist_ok=True)
-        with command.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                # -P: a folder called `models` where the user stands must not hide ours.
-                [sys.executable, "-P", "-m", "study", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={
-                    **os.environ,
-                    "STUDYHALL_STORAGE": command.storage,
-                    "PYTHONUNBUFFERED": "1",
-                    "PYTHONIOENCODING": "utf-8",
-                },
-                start_new_session=True,  # Ctrl-C reaches the launcher alone, which then asks in good order
-            )
+    Attributes:
+        log: The output of all that were started in a row.
+    """
+
+    def __init__(self, order: AgentOrder) -> None:
+        self.log = order.logs / f"agent-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+        self._arguments = worker_arguments(order, order.workers)
+        self._environment = agent_environment(order.storage)
+        self._crashes = 0
+        self._asked = False
+        self._again_at: float | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self._process = AgentProcess(self._arguments, self._environment, self.log)
+        self._began, self._again_at = time.monotonic(), None
 
     def poll(self) -> int | None:
-        """Exit status, or None while it runs."""
-        return self._process.poll()
+        """Exit status, or None while it runs or will be started again."""
+        status, now = self._process.poll(), time.monotonic()
+        if status is None or not crashed(status):
+            return status
+        if self._asked:
+            return status if self._again_at is None else TOLD_TO_END
+        if self._again_at is None:
+            return self._crashed(status, now)
+        if now >= self._again_at:
+            self._start()
+        return None
+
+    def _crashed(self, status: int, now: float) -> int | None:
+        self._process.kill()  # workers that outlived it
+        lived_s = now - self._began
+        self._crashes = self._crashes + 1 if lived_s < INSTANT_S else 1
+        told = f"the agent {reason(status)}, {lived_s:.0f} s after its start"
+        if self._crashes >= MOST_CRASHES:
+            self._tell(f"{told}; it crashed {self._crashes} times in a row, so it is not started again")
+            return status
+        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._crashes - 1))
+        self._tell(f"{told}; it is started again in {pause_s:g} s")
+        self._again_at = now + pause_s
+        return None
+
+    def _tell(self, line: str) -> None:
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')},000 WARNING {line}\n")
 
     def interrupt(self) -> None:
         """Ask it to end."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        self._asked = True
+        self._process.end()
 
     def kill(self) -> None:
         """End it and its workers, also those that outlived it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._asked = True
+        self._process.kill()
 
 
 class LocalLauncher:
     """Starts one agent on this machine, with one worker per device slot."""
 
-    def check(self, devices: str | tuple[str, ...], per_device: int, workers: int | None) -> None:
-        """Refuse devices that this machine does not have."""
-        device_slots(devices, per_device, workers)
+    def preview(self, order: AgentOrder) -> str:
+        """Refuse devices that this machine does not have, or that others use."""
+        for option in order.options:
+            raise ConfigError(f"there is no option --{option} to run on this machine; see studyhall launch --help")
+        slots = device_slots(order.devices, order.per_device, order.workers, use_busy=order.use_busy)
+        devices = ", ".join(f"{slots.count(name)} on {name}" for name in dict.fromkeys(slots))
+        return f"1 agent on this machine with {len(slots)} worker{'s' if len(slots) > 1 else ''}: {devices}"
 
-    def start(self, command: AgentCommand) -> LocalAgent:
+    def start(self, order: AgentOrder) -> LocalAgent:
         """Start the agent; returns at once."""
-        return LocalAgent(command)
+        return LocalAgent(order)
 
 
 LAUNCHER = LocalLauncher()

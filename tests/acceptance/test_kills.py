@@ -1,5 +1,6 @@
 import subprocess
 
+import psutil
 from lab import ODD, Lab, finished, until
 from optuna.trial import TrialState
 
@@ -31,17 +32,40 @@ def finishes(lab: Lab) -> bool:
     ]
 
 
-def test_a_killed_agent_is_reported_and_the_next_launch_finishes_its_trials(lab: Lab) -> None:
+def agents(lab: Lab) -> list[psutil.Process]:
+    """Those that a launcher has started."""
+    return [found for found in lab.processes("--supervised") if "forkserver" not in " ".join(found.cmdline())]
+
+
+def test_a_killed_agent_is_started_again_and_the_study_goes_on(lab: Lab) -> None:
     lab.create(**PLAN)
     process = lab.start("launch", "q.yaml", "--workers", "2")
     assert begun(lab, process)
 
-    (agent,) = [found for found in lab.processes("--supervised") if "forkserver" not in " ".join(found.cmdline())]
+    (agent,) = agents(lab)
     agent.kill()
+    status, output = finished(process)
+
+    assert status == 0, output
+    assert [trial.state for trial in lab.trials()] == [TrialState.COMPLETE] * 3
+    assert "the agent was killed by SIGKILL; memory may have run out" in lab.log()
+    assert "it is started again in 1 s" in lab.log()
+    assert lab.leaves_no_process(5)
+
+
+def test_an_agent_that_crashes_again_and_again_is_given_up_with_the_reason(lab: Lab) -> None:
+    lab.create(**PLAN)
+    process = lab.start("launch", "q.yaml", "--workers", "2")
+    for _ in range(3):
+        assert until(lambda: agents(lab) != [])
+        agents(lab)[0].kill()
+        assert until(lambda: agents(lab) == [])
     status, output = finished(process)
 
     assert status == 1
     assert "the agent ended with an error" in output
+    assert "was killed by SIGKILL" in output
+    assert "3 times in a row" in output
     assert lab.leaves_no_process(5)
     assert finishes(lab)
 

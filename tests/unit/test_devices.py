@@ -5,17 +5,18 @@ import pytest
 
 from storage.errors import ConfigError
 from study import devices
-from study.devices import cpu_count, device_slots, threads_per_worker
+from study._gpus import Gpu
+from study.devices import cpu_count, device_slots, threads_per_worker, torch_name
 
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "gpu_names", lambda: ["cuda:0", "cuda:1"])
+    monkeypatch.setattr(devices, "visible_gpus", lambda: [Gpu("cuda:0", "A GPU"), Gpu("cuda:1", "A GPU")])
 
 
 @pytest.fixture
 def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "gpu_names", lambda: [])
+    monkeypatch.setattr(devices, "visible_gpus", lambda: [])
     monkeypatch.setattr(devices, "cpu_count", lambda: 3)
 
 
@@ -31,6 +32,7 @@ def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
         (" cuda:1 , cpu ", 1, None, ["cuda:1", "cpu"]),
         (("cuda:0",), 1, None, ["cuda:0"]),
         ("cpu", 1, 2, ["cpu", "cpu"]),
+        ("cpu:0,cpu:1", 2, None, ["cpu:0", "cpu:1", "cpu:0", "cpu:1"]),
     ],
 )
 def test_slots_take_devices_in_turn(
@@ -62,6 +64,57 @@ def test_a_device_named_twice_is_refused() -> None:
 def test_more_workers_than_slots_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"5 workers need 5 slots, and cuda:0, cuda:1 with .*per_device 2 have 4"):
         device_slots("auto", 2, 5)
+
+
+@pytest.fixture
+def one_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = Gpu("cuda:0", "A GPU", total_mb=81920.0, used_mb=2048.0, processes=(4711,))
+    monkeypatch.setattr(devices, "visible_gpus", lambda: [busy, Gpu("cuda:1", "A GPU", 81920.0, 400.0)])
+
+
+@pytest.mark.usefixtures("one_busy")
+def test_a_gpu_in_use_is_left_alone_and_said_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert device_slots("auto", 1, None, use_busy=False) == ["cuda:1"]
+    assert "cuda:0 (A GPU, 78.0 of 80.0 GiB free, used by process 4711); --use-busy takes it" in caplog.text
+
+
+@pytest.mark.usefixtures("one_busy")
+def test_a_gpu_in_use_is_taken_when_told() -> None:
+    assert device_slots("auto", 1, None, use_busy=True) == ["cuda:0", "cuda:1"]
+
+
+@pytest.mark.usefixtures("one_busy")
+def test_naming_a_gpu_in_use_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"used by process 4711\) is in use; --use-busy takes it"):
+        device_slots("cuda:0", 1, None, use_busy=False)
+
+
+def test_when_every_gpu_is_in_use_nothing_silently_goes_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "visible_gpus", lambda: [Gpu("cuda:0", "A GPU", 1000.0, 900.0)])
+
+    with pytest.raises(ConfigError, match="every GPU is in use: cuda:0"):
+        device_slots("auto", 1, None, use_busy=False)
+
+
+@pytest.mark.usefixtures("no_gpus")
+def test_a_torch_without_cuda_on_an_allotted_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+
+    with pytest.raises(ConfigError, match="CUDA_VISIBLE_DEVICES is '3', but torch sees no GPU"):
+        device_slots("auto", 1, None)
+
+
+@pytest.mark.usefixtures("no_gpus")
+@pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles"])
+def test_hidden_gpus_mean_the_cpu(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+
+    assert device_slots("auto", 1, 1) == ["cpu"]
+
+
+@pytest.mark.parametrize(("name", "known"), [("cpu", "cpu"), ("cpu:3", "cpu"), ("cuda:1", "cuda:1")])
+def test_parts_of_the_cpu_are_one_device_to_torch(name: str, known: str) -> None:
+    assert torch_name(name) == known
 
 
 def test_cores_are_those_of_the_affinity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
