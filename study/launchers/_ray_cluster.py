@@ -25,8 +25,8 @@ class Share:
     gpus: int
 
     def __str__(self) -> str:
-        gpus = f" and {_counted(self.gpus, 'GPU')}" if self.gpus else ""
-        return f"{_counted(self.cpus, 'CPU')}{gpus}"
+        gpus = f" and {counted(self.gpus, 'GPU')}" if self.gpus else ""
+        return f"{counted(self.cpus, 'CPU')}{gpus}"
 
     def fits(self, resources: dict[str, float]) -> int:
         """How many such shares a node with these resources has."""
@@ -34,7 +34,8 @@ class Share:
         return min(cpus, int(resources.get("GPU", 0.0) // self.gpus)) if self.gpus else cpus
 
 
-def _counted(count: float, noun: str) -> str:
+def counted(count: float, noun: str) -> str:
+    """A number of things in words."""
     return f"{count:g} {noun}{'' if count == 1 else 's'}"
 
 
@@ -117,5 +118,5 @@ def room(share: Share) -> tuple[int, str]:
     """How many such shares the connected cluster's nodes have in all, used or not, and those nodes in words."""
     nodes = [node["Resources"] for node in installed().nodes() if node["Alive"]]
     cpus, gpus = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU"))
-    words = f"{_counted(len(nodes), 'node')} with {_counted(cpus, 'CPU')} and {_counted(gpus, 'GPU')} in all"
+    words = f"{counted(len(nodes), 'node')} with {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')} in all"
     return sum(share.fits(node) for node in nodes), words

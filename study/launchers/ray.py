@@ -204,7 +204,8 @@ class RayLauncher:
         count, slots = agents_of(order)
         share = Share(slots, order.gpus_per_agent)
         rounded = "" if order.workers in (None, count * slots) else ", rounded up"
-        what = f"{count * slots} trials at a time: {count} agents × {slots} slots{rounded}; each asks for {share}"
+        agents = f"{cluster.counted(count, 'agent')} × {cluster.counted(slots, 'slot')}"
+        what = f"{cluster.counted(count * slots, 'trial')} at a time: {agents}{rounded}; each asks for {share}"
         if address is None:
             _own_gpus(share)
             return f"{what}; on a Ray cluster that is started on this machine for the time of the launch"
