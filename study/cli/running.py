@@ -62,7 +62,11 @@ def create(study_file: StudyFile, storage: Storage = None, sets: Sets = None) ->
     _prepare(plan)
     created = create_or_update(storage_url(storage), plan)
     what = "created" if created else "is there already, with this configuration"
-    out.print(f"study {plan.config.name!r} {what}; `studyhall worker {plan.config.name}` joins it", highlight=False)
+    out.print(
+        f"study {plan.config.name!r} {what}; `studyhall worker {plan.config.name}` joins it",
+        highlight=False,
+        soft_wrap=True,
+    )
     return 0
 
 
@@ -91,7 +95,8 @@ def launch(
     from study.launching import launch as run
     from study.launching import order_of
 
-    options = _engine_options(context.args)
+    known = [word.removeprefix("--") for option in context.command.params for word in option.opts]
+    options = _engine_options(context.args, known)
     url, plan = storage_url(storage), _plan(study_file, sets)
     launcher = _launcher(on, plan.folder)
     order = order_of(
@@ -139,8 +144,14 @@ def _launcher(on: str, folder: Path) -> "Launcher":
     return launcher
 
 
-def _engine_options(words: list[str]) -> dict[str, str]:
-    """`--name value` and `--name=value` as a mapping; a name without a value is a flag."""
+def _engine_options(words: list[str], known: list[str]) -> dict[str, str]:
+    """`--name value` and `--name=value` as a mapping; a name without a value is a flag.
+
+    Args:
+        known: Options of `launch` itself, which may have been misspelt.
+    """
+    from difflib import get_close_matches
+
     from storage.errors import ConfigError
 
     options: dict[str, str] = {}
@@ -151,6 +162,8 @@ def _engine_options(words: list[str]) -> dict[str, str]:
             raise ConfigError(f"{name!r} is too much; launch takes one study file and options")
         if not equals and rest and not rest[0].startswith("--"):
             value = rest.pop(0)
+        for meant in get_close_matches(name.removeprefix("--"), known, n=1, cutoff=0.8):
+            raise ConfigError(f"there is no option {name}; did you mean --{meant}?")
         options[name.removeprefix("--")] = value
     return options
 

@@ -1,10 +1,13 @@
+import os
 import subprocess
+import sys
 
 import psutil
 from lab import ODD, Lab, finished, until
 from optuna.trial import TrialState
 
 from storage.claims import Refusal
+from study.launchers._agent_process import CRASHED
 
 PLAN = {
     "space": ODD | {"odd.pause": 0.06},
@@ -94,3 +97,35 @@ def test_no_worker_outlives_a_killed_agent_neither_in_an_endless_loop_nor_frozen
     process.communicate()
 
     assert lab.leaves_no_process(5)
+
+
+CRASHES = """
+import sys
+from study.agent import Agent
+from study.cli import main
+
+def run(self):
+    raise RuntimeError("a mistake of ours")
+
+Agent.run = run
+sys.argv = ["studyhall", "worker", "q", "--workers", "1", "--devices", "cpu"]
+main()
+"""
+
+
+def test_an_agents_own_error_is_told_apart_from_what_a_user_can_mend(lab: Lab) -> None:
+    lab.create(**PLAN)
+
+    crash = subprocess.run(
+        [sys.executable, "-c", CRASHES],
+        cwd=lab.folder,
+        env={**os.environ, "STUDYHALL_STORAGE": lab.url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    missing = lab.run("worker", "another")
+
+    assert crash.returncode == CRASHED
+    assert "RuntimeError: a mistake of ours" in crash.stderr
+    assert missing[0] == 2
