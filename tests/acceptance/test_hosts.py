@@ -63,6 +63,7 @@ def epoch_of(attempt: Any) -> int:
 def test_three_hosts_run_one_study_to_its_end_by_the_commands_of_the_page(site: Site) -> None:
     site.study(trials=TRIALS)
     (first,), (others,), (look,) = commands("The first host"), commands("The other hosts"), commands("Looking at it")
+    (end,) = commands("The end")
     launched = site.start("node1", site.export + first)
     assert until(lambda: "node1" in site.running()), site.said("node1")
 
@@ -74,6 +75,8 @@ def test_three_hosts_run_one_study_to_its_end_by_the_commands_of_the_page(site: 
     assert exact(site, TRIALS)
     assert {row["host"] for row in json.loads(status)["workers"]} == set(WORKERS)
     assert site.that_ended_trials() == set(WORKERS)
+    assert site.run(SERVER, site.export + end) == 0, site.said(SERVER)
+    assert (site.home / "best" / "model.safetensors").is_file()
     assert until(lambda: not site.lab.processes())
 
 

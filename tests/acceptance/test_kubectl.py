@@ -40,13 +40,11 @@ def by_name(documents: list[Document]) -> dict[tuple[str, str], Document]:
 
 def lost(given: Any, kept: Any, path: str = "") -> list[str]:
     """What of a tree is not in another that may hold more."""
-    if isinstance(given, dict):
-        return [entry for key in given for entry in lost(given[key], (kept or {}).get(key), f"{path}.{key}")]
-    if isinstance(given, list):
-        pairs = zip(given, kept or [None] * len(given), strict=True)
-        return [
-            entry for number, (ours, theirs) in enumerate(pairs) for entry in lost(ours, theirs, f"{path}[{number}]")
-        ]
+    if isinstance(given, dict) and isinstance(kept, dict):
+        return [entry for key in given for entry in lost(given[key], kept.get(key), f"{path}.{key}")]
+    if isinstance(given, list) and isinstance(kept, list):
+        pairs = enumerate(zip(given, kept, strict=True))
+        return [entry for number, (ours, theirs) in pairs for entry in lost(ours, theirs, f"{path}[{number}]")]
     return [] if str(given) == str(kept) else [f"{path}: {given!r} became {kept!r}"]
 
 

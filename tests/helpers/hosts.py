@@ -88,12 +88,15 @@ class Network:
 
     Packets of a host that is cut off vanish, both ways, and nobody is told: its link stays up. The switch is a bridge
     in a namespace of its own: in the machine's, rules of a firewall or of Docker might apply to it.
+
+    Attributes:
+        names: The file of their names and addresses.
     """
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         self._mark = f"sh{uuid.uuid4().hex[:8]}"
         self._switch = f"{self._mark}-switch"
-        self._folder = folder
+        self._folder, self.names = folder, folder / "hosts"
         self.hosts = {
             name: Host(name, f"{PREFIX}.{number}", f"{self._mark}-{name}", folder)
             for number, name in enumerate(names, start=1)
@@ -108,7 +111,7 @@ class Network:
         _ip("-n", self._switch, "link", "add", "switch", "type", "bridge")
         _ip("-n", self._switch, "link", "set", "switch", "up")
         names = [f"{host.address} {host.name}\n" for host in self.hosts.values()]
-        (self._folder / "hosts").write_text("127.0.0.1 localhost\n" + "".join(names))
+        self.names.write_text("127.0.0.1 localhost\n" + "".join(names))
         for host in self.hosts.values():
             self._make(host)
 
@@ -123,7 +126,7 @@ class Network:
         self.heal(host)
         boot = self._folder / f"boot-{host.name}"
         boot.write_text(f"{uuid.uuid4()}\n")
-        host.write_script(self._folder / "hosts", boot)
+        host.write_script(self.names, boot)
 
     def cut_off(self, host: Host) -> None:
         """Let all packets from and to the host vanish."""

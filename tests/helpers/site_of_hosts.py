@@ -146,9 +146,11 @@ class Site:
 
     def tear_down(self) -> None:
         """Stop the server, end whatever runs on the hosts, and remove them."""
-        if self.server.folder.is_dir():
-            self.server.stop()
-        self.network.remove()
+        try:
+            if self.server.folder.is_dir():
+                self.server.stop()
+        finally:
+            self.network.remove()
         for process in self._started:
             process.wait()
 
