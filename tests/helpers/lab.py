@@ -104,6 +104,20 @@ class Lab:
             start_new_session=True,
         )
 
+    def start_shell(self, line: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a line of a document, as a shell in the lab's folder runs it."""
+        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        own = {"STUDYHALL_STORAGE": self.url, "LAB_MARK": self.mark, "OMP_NUM_THREADS": "1", "PATH": programs}
+        return subprocess.Popen(
+            ["bash", "-c", line],
+            cwd=self.folder,
+            env={**os.environ, **own, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
     def run(self, *arguments: str, cwd: Path | None = None, **environment: str) -> tuple[int, str]:
         """Run a command to its end: exit status and output."""
         return finished(self.start(*arguments, cwd=cwd, **environment))
