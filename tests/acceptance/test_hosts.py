@@ -96,6 +96,7 @@ def test_a_host_that_is_cut_off_for_longer_than_its_lease_writes_nothing_more_of
     assert f"attempt {lost.attempt}: another agent has taken it over" in site.said(victim)
     assert site.hosts()[again.agent_id] != victim
     assert epoch_of(again) > epoch_of(lost)
+    assert not Path(lost.checkpoint).parent.exists()
     assert [row for row in site.attempts() if row.agent_id == lost.agent_id and row.started_at > again.started_at]
 
 
