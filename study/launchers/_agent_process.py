@@ -65,14 +65,18 @@ class AgentProcess:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
+    def release(self) -> None:
+        """Let it find this process gone, so that it hands its trials back and ends; safe to repeat."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+
     def kill(self) -> None:
         """End it and its workers, also those that outlived it."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
+        self.release()
 
 
 def crashed(status: int) -> bool:
