@@ -48,7 +48,7 @@ class AgentJob:
         with handled((signal.SIGTERM, notice), shift.leave):
             status = shift.run()
         if status == TOLD_TO_END:
-            _come_back(notice)
+            _come_back(job.job_id, notice)
         return status
 
     def checkpoint(self) -> Any:
@@ -116,11 +116,11 @@ def _shielded(signals: tuple[signal.Signals, ...]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _come_back(notice: signal.Signals) -> None:
+def _come_back(job_id: str, notice: signal.Signals) -> None:
     """Have submitit queue the job again, and end; returns if the job was cancelled, or Slurm queues it again itself."""
     for _ in range(TRIES):
         try:
-            if _state() != "RUNNING":
+            if _state(job_id) != "RUNNING":
                 return
             signal.raise_signal(notice)  # submitit's handler, which ends this process
         except (subprocess.SubprocessError, OSError) as error:
@@ -128,7 +128,7 @@ def _come_back(notice: signal.Signals) -> None:
         time.sleep(TRY_S)
 
 
-def _state() -> str:
-    """The job's state; nothing when Slurm has forgotten it."""
-    words = ["squeue", "--noheader", "--jobs", os.environ["SLURM_JOB_ID"], "--format", "%T"]
+def _state(job_id: str) -> str:
+    """The state of a job, or of a task of an array; nothing when Slurm has forgotten it."""
+    words = ["squeue", "--noheader", "--jobs", job_id, "--format", "%T"]
     return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout.strip()

@@ -9,8 +9,9 @@ LOOK_S = 5.0
 """Between two questions to the controller, which answers all users."""
 SOON_S = 1.0
 """Likewise, when the answer is waited for."""
-ENDED = frozenset(
-    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT".split()
+ENDED = (
+    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"),
+    *("NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT"),
 )
 """States in which a job will not run again."""
 
