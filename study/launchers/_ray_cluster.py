@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from storage.errors import ConfigError
 
 STORE_BYTES = 100 * 2**20
 """Object store of a cluster of our own, which passes no data through it; Ray takes no less than 75 MiB."""
+
+KNOCK_S = 10.0
+"""For the cluster's head to accept a connection."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,24 @@ def connect(address: str) -> None:
     Raises:
         ConfigError: It cannot be reached.
     """
+    ray = installed()
     try:
+        if "://" not in address:
+            _knock(ray, address)
         _init(address=address)
-    except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
         raise ConfigError(
             f"--ray-address {address}: no Ray cluster can be used there: {_first_line(error)}; accepted: auto "
             "(a cluster that this host belongs to), HOST:6379, or ray://HOST:10001 (with the package ray[client])"
         ) from None
+
+
+def _knock(ray: ModuleType, address: str) -> None:
+    """Fail at once where nobody listens: Ray itself would try for ten minutes."""
+    found = ray._private.services.canonicalize_bootstrap_address(address)
+    if found is not None:
+        host, _, port = found.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
 
 
 def start_own(cpus: int, gpus: int) -> None:

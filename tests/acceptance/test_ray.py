@@ -1,6 +1,7 @@
 """Agents on real Ray clusters; the commands are those of docs/ray.md."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from sqlalchemy import select
 
 from storage.database import Database
 from storage.tables import AGENTS, ATTEMPTS
+from study._artifact_names import LOG, artifact_id
 
 pytestmark = pytest.mark.engine
 
@@ -46,9 +48,7 @@ def three_nodes() -> Iterator[Nodes]:
 
 @pytest.fixture
 def lab_of_nodes(make_lab: Make, three_nodes: Nodes, postgresql_url: str) -> Lab:
-    """A lab whose agents are found among the processes of the cluster."""
     made = make_lab(url=postgresql_url)
-    made.mark = three_nodes.environment["LAB_MARK"]
     with (made.folder / "odd_family.py").open("a", encoding="utf-8") as file:
         file.write(OFTEN)
     return made
@@ -71,9 +71,17 @@ def exact(lab: Lab, trials: int) -> bool:
     return all(list(row.values) == list(range(1, EPOCHS + 1)) for row in rows)
 
 
-def of_studyhall(lab: Lab) -> list[str]:
-    """Agents, their workers and their keepers that still run, without the cluster's own processes."""
-    return [str(found) for word in ("-m study", "multiprocessing.") for found in lab.processes(word)]
+def said(lab: Lab) -> str:
+    """What agents and launchers have logged; the folder is that of the weights."""
+    return "".join(path.read_text(encoding="utf-8") for path in sorted(lab.folder.rglob("agent-*.log")))
+
+
+def first_epoch(lab: Lab, token: str) -> int:
+    """The epoch with which an attempt began."""
+    (log,) = lab.folder.rglob(artifact_id(LOG, token))
+    found = re.search(r"epoch (\d+):", log.read_text(encoding="utf-8"))
+    assert found is not None
+    return int(found[1])
 
 
 def rows(lab: Lab, table: Any, *order: Any) -> list[Any]:
@@ -138,9 +146,9 @@ def test_when_the_launcher_is_killed_its_agents_on_a_cluster_hand_back_and_free_
     process.kill()
     process.communicate()
 
-    assert until(lambda: not of_studyhall(lab), 30), of_studyhall(lab)
+    assert until(lambda: not three_nodes.of_studyhall(), 30), three_nodes.of_studyhall()
     assert [trial.attempt_state for trial in lab.trials()] == ["interrupted"] * 2
-    assert sum(map(len, three_nodes.agents())) == 0
+    assert lab.leaves_no_process(0.1)
 
 
 def test_trials_of_a_node_that_is_lost_go_on_elsewhere_from_their_checkpoints(
@@ -159,13 +167,15 @@ def test_trials_of_a_node_that_is_lost_go_on_elsewhere_from_their_checkpoints(
     assert all(len({gpus_of(agent) for agent in found}) == len(found) for found in placed)
 
     number = next(number for number in (2, 1) if placed[number])
-    assert until(lambda: len(attempts_of(lab, placed[number])) == len(placed[number]), LONG_S), lab.log()
+    assert until(lambda: len(attempts_of(lab, placed[number])) == len(placed[number]), LONG_S), said(lab)
     lost = attempts_of(lab, placed[number])
     three_nodes.lose(number)
     status, output = finished(process)
 
-    assert (status, exact(lab, 8)) == (0, True), output + lab.log()
-    again = {trial.trial_id: trial.attempts for trial in lab.trials() if trial.attempts > 1}
-    assert again == {row.trial_id: 2 for row in lost}
-    assert "is started again where the cluster has room" in lab.log()
-    assert until(lambda: not of_studyhall(lab))
+    assert (status, exact(lab, 8)) == (0, True), output + said(lab)
+    again = [trial for trial in lab.trials() if trial.attempts > 1]
+    assert {trial.trial_id: trial.attempts for trial in again} == {row.trial_id: 2 for row in lost}
+    assert all(first_epoch(lab, str(trial.token)) > 1 for trial in again)
+    assert "is started again where the cluster has room" in said(lab)
+    assert until(lambda: not three_nodes.of_studyhall())
+    assert lab.leaves_no_process()

@@ -45,8 +45,9 @@ class Nodes:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: sockets lie in it
-        self.environment = {**ENVIRONMENT, "RAY_TMPDIR": str(self._folder), "LAB_MARK": uuid.uuid4().hex}
-        os.environ.update(self.environment)
+        self._mark = uuid.uuid4().hex
+        self.environment = {**ENVIRONMENT, "RAY_TMPDIR": str(self._folder)}
+        os.environ.update(self.environment, LAB_MARK=self._mark)
         from ray.cluster_utils import Cluster
 
         logging.getLogger("ray").setLevel(logging.ERROR)
@@ -61,6 +62,17 @@ class Nodes:
     def agents(self) -> list[list[psutil.Process]]:
         """The agents on each node."""
         return [[child for child in descendants(raylet) if is_agent(child)] for raylet in self.raylets()]
+
+    def of_studyhall(self) -> list[psutil.Process]:
+        """Agents, their workers and their keepers, also those that have lost their node."""
+        return [process for process in psutil.process_iter() if self._is_of_studyhall(process)]
+
+    def _is_of_studyhall(self, process: psutil.Process) -> bool:
+        with suppress(psutil.Error):
+            command = " ".join(process.cmdline())
+            ours = process.environ().get("LAB_MARK") == self._mark and process.status() != psutil.STATUS_ZOMBIE
+            return ours and ("-m study" in command or "multiprocessing." in command)
+        return False
 
     def lose(self, number: int) -> None:
         """Kill a node with all that runs on it, at once."""
