@@ -30,6 +30,7 @@ CALM: dict[str, Any] = {
 }
 OFTEN = "\nfrom study import _checkpoints\n\n_checkpoints.LEAST_S = 1.0\n"
 """Appended to a user's file: a trial of seconds leaves checkpoints, as one of minutes does."""
+PASSWORD = "s3cr3t-word"
 MISSING = what_is_missing()
 Make = Callable[..., Lab]
 
@@ -48,7 +49,7 @@ def three_nodes() -> Iterator[Nodes]:
 
 @pytest.fixture
 def lab_of_nodes(make_lab: Make, three_nodes: Nodes, postgresql_url: str) -> Lab:
-    made = make_lab(url=postgresql_url)
+    made = make_lab(url=postgresql_url.replace("postgres@", f"postgres:{PASSWORD}@"))
     with (made.folder / "odd_family.py").open("a", encoding="utf-8") as file:
         file.write(OFTEN)
     return made
@@ -177,5 +178,6 @@ def test_trials_of_a_node_that_is_lost_go_on_elsewhere_from_their_checkpoints(
     assert {trial.trial_id: trial.attempts for trial in again} == {row.trial_id: 2 for row in lost}
     assert all(first_epoch(lab, str(trial.token)) > 1 for trial in again)
     assert "is started again where the cluster has room" in said(lab)
+    assert PASSWORD not in three_nodes.said() + said(lab) + output
     assert until(lambda: not three_nodes.of_studyhall())
     assert lab.leaves_no_process()

@@ -74,6 +74,11 @@ class Nodes:
             return ours and ("-m study" in command or "multiprocessing." in command)
         return False
 
+    def said(self) -> str:
+        """What Ray has logged."""
+        logs = [path for path in self._folder.rglob("*") if path.suffix in (".log", ".out", ".err")]
+        return "".join(path.read_text(encoding="utf-8", errors="replace") for path in logs)
+
     def lose(self, number: int) -> None:
         """Kill a node with all that runs on it, at once."""
         node = self._nodes.pop(number)
