@@ -1,0 +1,254 @@
+"""Agents on a real Slurm of four nodes; the launches are those of docs/slurm.md."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+from lab import ODD, Lab, finished, until
+from optuna.trial import TrialState
+from slurm import GPUS, NODES, Cluster, cluster, commands, what_is_missing
+from sqlalchemy import select
+
+from storage.database import Database
+from storage.tables import AGENTS, ATTEMPTS
+
+pytestmark = pytest.mark.engine
+
+LONG_S = 240.0
+"""For what takes half a minute on an idle machine."""
+LOOK_S = 0.5
+"""Between two looks, which take the processor that agents need."""
+EPOCHS = 8
+CALM: dict[str, Any] = {
+    "space": ODD | {"odd.pause": 0.25},  # ten seconds for a trial
+    "training": {"epochs": EPOCHS},
+    "search": {"pruner": "none"},
+    "lease": {"seconds": 5, "renew": 1},
+}
+SLOW = {**CALM, "space": ODD | {"odd.pause": 1.0}}
+OFTEN = "\nfrom study import _checkpoints\n\n_checkpoints.LEAST_S = 1.0\n"
+"""Appended to a user's file: a trial of seconds leaves checkpoints, as one of minutes does."""
+MISSING = what_is_missing()
+Make = Callable[..., Lab]
+
+
+@pytest.fixture(scope="module")
+def four_nodes() -> Iterator[Cluster]:
+    assert not MISSING, f"this test {MISSING}"
+    with cluster() as made:
+        yield made
+
+
+@pytest.fixture
+def slurm(four_nodes: Cluster) -> Iterator[Cluster]:
+    """The cluster, on which no job of the test outlives it."""
+    yield four_nodes
+    for job_id in {job_id.partition("_")[0] for job_id, _, _ in four_nodes.jobs()}:
+        four_nodes.run("scancel", "--full", "--signal=KILL", job_id)
+        four_nodes.run("scancel", job_id)
+    assert until(lambda: not four_nodes.jobs())
+
+
+@pytest.fixture
+def lab(make_lab: Make, slurm: Cluster, postgresql_url: str) -> Lab:
+    """A lab whose database agents on all nodes can reach."""
+    made = make_lab(url=postgresql_url)
+    with (made.folder / "odd_family.py").open("a", encoding="utf-8") as file:
+        file.write(OFTEN)
+    return made
+
+
+def start(lab: Lab, slurm: Cluster, workers: int, *more: str) -> subprocess.Popen[str]:
+    """The page's launch, on fake GPUs that torch cannot use."""
+    _, command = commands("Launch")
+    words = [str(workers) if word == "8" else word for word in command]
+    return lab.start(*words, "--devices", "cpu", *more, **slurm.environment)
+
+
+def rows(lab: Lab, table: Any) -> list[Any]:
+    database = Database(lab.url)
+    with database.read() as connection:
+        found = connection.execute(select(table)).all()
+    database.close()
+    return list(found)
+
+
+def agents(lab: Lab) -> list[psutil.Process]:
+    """The agents that run, without their forks."""
+    return [found for found in lab.processes("-m study worker", "--supervised") if "forkserver" not in str(found)]
+
+
+def begun(lab: Lab, process: subprocess.Popen[str], trials: int) -> bool:
+    """Wait until so many trials run that have left a checkpoint."""
+
+    def running() -> bool:
+        time.sleep(LOOK_S)
+        found = [row for row in rows(lab, ATTEMPTS) if row.state.value == "running" and row.checkpoint]
+        return process.poll() is not None or len(found) >= trials
+
+    return until(running, LONG_S) and process.poll() is None
+
+
+def job_of(lab: Lab, slurm: Cluster) -> tuple[str, str, int]:
+    """A job that trains, its node, and its trial."""
+    found = next(row for row in rows(lab, ATTEMPTS) if row.state.value == "running" and row.checkpoint)
+    pid = next(row.pid for row in rows(lab, AGENTS) if row.agent_id == found.agent_id)
+    environment = psutil.Process(pid).environ()
+    job_id = f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
+    return job_id, environment["SLURMD_NODENAME"], found.trial_id
+
+
+def said(lab: Lab) -> str:
+    """What agents, jobs and daemons have written."""
+    files = [path for path in sorted(lab.folder.glob("files/*/logs/**/*")) if path.suffix in (".log", ".err", ".out")]
+    return "".join(f"{path.name}\n{path.read_text()}\n" for path in files)
+
+
+def ends_exactly(lab: Lab, slurm: Cluster, process: subprocess.Popen[str], trials: int) -> bool:
+    """Whether the launch does well and every trial of the budget has one end and one whole curve."""
+
+    def ended() -> bool:
+        slurm.hurry()
+        time.sleep(LOOK_S)
+        return process.poll() is not None
+
+    assert until(ended, LONG_S), said(lab)
+    status, output = finished(process)
+    assert status == 0, output + said(lab)
+    return is_exact(lab, trials)
+
+
+def is_exact(lab: Lab, trials: int) -> bool:
+    found = lab.trials()
+    assert [(row.number, row.state) for row in found] == [(number, TrialState.COMPLETE) for number in range(trials)]
+    return all(list(row.values) == list(range(1, EPOCHS + 1)) for row in found)
+
+
+def handed_back(lab: Lab) -> dict[int, str]:
+    """How each attempt ended that was not the trial's last; those had written a checkpoint."""
+    last = {row.trial_id: row.attempts for row in lab.trials()}
+    before = [row for row in rows(lab, ATTEMPTS) if row.attempt < last[row.trial_id]]
+    assert all(row.checkpoint for row in before)
+    assert set(last.values()) <= {1, 2}
+    return {row.trial_id: row.state.value for row in before}
+
+
+def test_eight_agents_share_the_gpus_of_four_nodes_and_one_budget(lab: Lab, slurm: Cluster) -> None:
+    lab.create(budget={"trials": 8}, **CALM)
+    look, _ = commands("Launch")
+    status, output = lab.run(*look, **slurm.environment)
+    assert (status, "8 trials at a time: 8 agents × 1 slots" in output) == (0, True), output
+    assert "#SBATCH --array=0-7%8" in output
+    assert lab.run("pause", "q")[0] == 0
+
+    process = start(lab, slurm, 8)
+    assert until(lambda: len(rows(lab, AGENTS)) == 8, LONG_S), said(lab)
+    environments = [agent.environ() for agent in agents(lab)]
+    assert lab.run("resume", "q")[0] == 0
+
+    assert ends_exactly(lab, slurm, process, 8)
+    gpus = {(found["SLURMD_NODENAME"], found["CUDA_VISIBLE_DEVICES"]) for found in environments}
+    assert gpus == {(node, str(gpu)) for node in NODES for gpu in range(GPUS)}
+    assert len({row.agent_id for row in lab.trials()}) == 8
+    assert not any("postgresql" in " ".join(found.cmdline()) for found in lab.processes())
+    script = next(lab.folder.glob("files/*/logs/slurm/*_submission.sh")).read_text()
+    assert "postgresql" not in script
+    assert lab.leaves_no_process()
+
+
+def test_a_job_that_is_requeued_hands_its_trial_back_and_comes_back(lab: Lab, slurm: Cluster) -> None:
+    lab.create(budget={"trials": 4}, **CALM)
+    process = start(lab, slurm, 2)
+    assert begun(lab, process, 2)
+    job_id, _, trial_id = job_of(lab, slurm)
+
+    slurm.run("scontrol", "requeue", job_id)
+
+    assert ends_exactly(lab, slurm, process, 4)
+    assert handed_back(lab) == {trial_id: "interrupted"}
+    assert slurm.run("scontrol", "show", "job", job_id).count("Restarts=1") == 1
+    assert lab.leaves_no_process()
+
+
+def test_a_job_that_is_preempted_hands_its_trial_back_and_comes_back(lab: Lab, slurm: Cluster) -> None:
+    lab.create(budget={"trials": 3}, **SLOW)
+    process = start(lab, slurm, 2, "--slurm-nodelist", "n1")
+    assert begun(lab, process, 2)
+
+    urgent = f"--partition=urgent --nodelist=n1 --gpus-per-node={GPUS} --output=/dev/null --wrap=true".split()
+    slurm.run("sbatch", *urgent)
+
+    assert ends_exactly(lab, slurm, process, 3)
+    assert list(handed_back(lab).values()) == ["interrupted"] * 2
+    assert lab.leaves_no_process()
+
+
+def test_at_its_time_limit_a_job_hands_its_trial_back_and_comes_back(lab: Lab, slurm: Cluster) -> None:
+    lab.create(budget={"trials": 2}, **SLOW)
+    (command,) = [words for words in commands("How many") if "0" in words]
+    words = ["gpu" if word == "cpu" else word for word in command]
+    process = lab.start(*words, "--slurm-signal-delay-s", "600", **slurm.environment)
+    assert begun(lab, process, 2)
+    job_id, _, trial_id = job_of(lab, slurm)
+
+    slurm.run("scontrol", "update", f"JobId={job_id}", "TimeLimit=5")
+
+    assert until(lambda: (slurm.run("scontrol", "show", "job", job_id).count("Restarts=1")) == 1, LONG_S), said(lab)
+    slurm.run("scontrol", "update", f"JobId={job_id}", "TimeLimit=60")
+    assert ends_exactly(lab, slurm, process, 2)
+    assert handed_back(lab) == {trial_id: "interrupted"}
+    assert lab.leaves_no_process()
+
+
+def test_ctrl_c_and_scancel_hand_trials_back_and_jobs_outlive_their_launcher(lab: Lab, slurm: Cluster) -> None:
+    lab.create(budget={"trials": 4}, **CALM)
+    process = start(lab, slurm, 2)
+    assert begun(lab, process, 2)
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+    status, output = finished(process)
+
+    assert status == 130, output + said(lab)
+    assert {row.attempt_state for row in lab.trials() if row.state is TrialState.RUNNING} == {"interrupted"}
+    assert lab.leaves_no_process()
+    assert not slurm.jobs()
+
+    process = start(lab, slurm, 2)
+    assert begun(lab, process, 1)
+    slurm.run("scancel", slurm.jobs()[0][0].partition("_")[0])
+    status, output = finished(process)
+
+    assert status == 130, output + said(lab)
+    assert "interrupted" in {row.attempt_state for row in lab.trials() if row.state is TrialState.RUNNING}
+    assert lab.leaves_no_process()
+
+    process = start(lab, slurm, 2)
+    assert until(lambda: len(agents(lab)) == 2, LONG_S)
+    os.killpg(process.pid, signal.SIGHUP)  # the terminal is closed
+    status, output = finished(process)
+
+    assert status == 130, output
+    assert len(slurm.jobs("RUNNING")) == 2
+    assert until(lambda: not slurm.jobs(), LONG_S), said(lab)
+    assert is_exact(lab, 4)
+    assert "Traceback" not in said(lab)
+
+
+def test_trials_of_a_node_that_dies_go_on_elsewhere_from_their_checkpoints(lab: Lab, slurm: Cluster) -> None:
+    lab.create(budget={"trials": 4}, **SLOW)
+    process = start(lab, slurm, 2, "--slurm-exclusive")
+    assert begun(lab, process, 2)
+    _, node, trial_id = job_of(lab, slurm)
+
+    slurm.lose(node)
+
+    try:
+        assert ends_exactly(lab, slurm, process, 4)
+    finally:
+        slurm.start_node(node)
+    assert handed_back(lab) == {trial_id: "lost"}
+    assert lab.leaves_no_process()
