@@ -141,14 +141,18 @@ def _ended_by_another(claim: Claim) -> LeaseLost:
 
 
 @retried
-def checkpoint(database: Database, claim: Claim, place: str) -> None:
+def checkpoint(database: Database, claim: Claim, place: str, epochs: Sequence[Epoch] = ()) -> None:
     """Name the file that the next attempt goes on from; files cannot be fenced, so only named ones are ever read.
+
+    Args:
+        epochs: Results of epochs that are not written yet: no later attempt trains them again.
 
     Raises:
         LeaseLost: Somebody else has taken over the trial.
     """
     with database.write() as connection:
         _fence(connection, claim, {"checkpoint": place})
+        add_epochs(connection, claim, epochs)
         _at(claim, "checkpoint", BEFORE)
     _at(claim, "checkpoint", AFTER)
 

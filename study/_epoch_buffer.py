@@ -54,6 +54,12 @@ class EpochBuffer:
         course, left = self._courses.get(claim.token), self.left(claim)
         if course is not None and left:
             record_epochs(self._database, claim, left)
+            self.mark_written(claim)
+
+    def mark_written(self, claim: Claim) -> None:
+        """Take note that `left` has been written."""
+        course = self._courses.get(claim.token)
+        if course is not None:
             course.written, course.at = len(course.epochs), time.monotonic()
 
     def drop(self, claim: Claim) -> None:

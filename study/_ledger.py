@@ -180,10 +180,11 @@ class Ledger:
     def checkpoint(self, claim: Claim, place: str) -> None:
         """Name the trial's newest checkpoint, and remove its former ones."""
         try:
-            attempts.checkpoint(self._database, claim, place)
+            attempts.checkpoint(self._database, claim, place, self._epochs.left(claim))
         except LeaseLost as lost:
             logger.warning("%s", lost)  # its next epoch ends it
             return
+        self._epochs.mark_written(claim)
         remove_others(place)
 
     def hand_back(self, claim: Claim, checkpoint: str | None = None) -> None:

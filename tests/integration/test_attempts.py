@@ -14,6 +14,7 @@ from storage import attempts, endings, studies
 from storage.attempts import Claim
 from storage.database import Database
 from storage.endings import Ending
+from storage.epochs import read_epochs
 from storage.errors import LeaseLost
 from storage.history import TrialRow, read_trials
 from storage.tables import AttemptState
@@ -62,6 +63,16 @@ def test_an_epoch_that_is_reported_again_stays_as_it_was(database: Database, cla
     attempts.report(database, claimed, 1, 0.75)
 
     assert row(database, claimed).values == {1: 0.25}
+
+
+def test_epochs_before_a_checkpoint_are_written_with_it_since_none_trains_them_again(
+    database: Database, claimed: Claim
+) -> None:
+    attempts.checkpoint(database, claimed, "epoch-2.pt", [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
+
+    assert read_epochs(database, [claimed.trial_id]) == {
+        claimed.trial_id: [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]
+    }
 
 
 def test_every_number_is_kept_exactly(database: Database, claimed: Claim) -> None:
