@@ -2,7 +2,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: install programs demo test quick drill check bench-peers screenshots clean
+ENGINES := slurm ray hosts kubectl pods
+
+.PHONY: install programs engines demo test quick drill check test-engines test-compose bench-peers screenshots clean
 
 install: .venv/installed
 
@@ -22,6 +24,18 @@ programs:
 	echo "installing$$missing"; \
 	install="apt-get install --quiet --quiet --yes --no-install-recommends$$missing"; \
 	$$install > /dev/null 2>&1 || { apt-get update --quiet --quiet && $$install > /dev/null; }
+
+# What the tests of engines need: Slurm, and Ray for the virtual environment. Docker's come with test-compose.
+engines: install
+	@missing=; for program in slurmctld slurmd sbatch munged ip; do command -v $$program > /dev/null || missing="$$missing $$program"; done; \
+	test -z "$$missing" && exit 0; \
+	if test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null; then \
+		echo "the tests need$$missing: sudo apt-get install slurmctld slurmd slurm-client munge iproute2" >&2; exit 1; \
+	fi; \
+	echo "installing for$$missing"; \
+	install="apt-get install --quiet --quiet --yes --no-install-recommends slurmctld slurmd slurm-client munge iproute2"; \
+	$$install > /dev/null 2>&1 || { apt-get update --quiet --quiet && $$install > /dev/null; }
+	$(BIN)/python -c 'import ray' 2> /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 
 demo: install
 	$(BIN)/studyhall demo
@@ -43,6 +57,15 @@ check: install programs
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(PYTEST)
+
+# Studies on real engines, which this host plays; as root. One module after the other: each takes all cores.
+test-engines: engines
+	for engine in $(ENGINES); do $(BIN)/pytest -m engine tests/acceptance/test_$$engine.py || exit 1; done
+
+# Takes ten minutes the first time, when it makes the images.
+test-compose: install
+	tests/helpers/docker_programs.sh
+	$(BIN)/pytest -m engine tests/acceptance/test_compose.py
 
 bench-peers: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
