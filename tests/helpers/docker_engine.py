@@ -55,12 +55,12 @@ class Engine:
         return self._folder / "dockerd.log"
 
     def stop(self) -> None:
-        """Remove containers and volumes, keep images, and end it."""
+        """Remove containers, volumes and images without a name, keep the others, and end it."""
         containers = self.docker("ps", "--all", "--quiet").split()
         if containers:
             self.docker("rm", "--force", "--volumes", *containers)
-        self.docker("volume", "prune", "--force")
-        self.docker("network", "prune", "--force")
+        for kind in ("volume", "network", "image"):
+            self.docker(kind, "prune", "--force")
         if self._process is not None:
             self._process.terminate()
             self._process.wait(60)

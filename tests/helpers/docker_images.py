@@ -80,6 +80,9 @@ def _python(engine: Engine, wheels: Path) -> None:
             file = Path(folder) / "Dockerfile"
             engine.docker("build", "--quiet", "--tag", name, "--file", file, wheels)
     engine.docker("tag", name, PYTHON)
+    known = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}", name.partition(":")[0])
+    for old in set(known.split()) - {name}:
+        engine.docker("rmi", old)
 
 
 def _postgres(engine: Engine) -> None:
