@@ -1,6 +1,7 @@
 """One agent on this machine, started again when it crashes."""
 
 import os
+import platform
 import time
 
 from storage.errors import ConfigError
@@ -31,7 +32,9 @@ class LocalAgent:
     """
 
     def __init__(self, order: AgentOrder) -> None:
-        self.log = order.logs / f"agent-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+        # With the host: containers that share a folder have the same process ids.
+        name = f"agent-{time.strftime('%Y%m%d-%H%M%S')}-{platform.node()}-{os.getpid()}.log"
+        self.log = order.logs / name
         self._arguments = worker_arguments(order, order.workers)
         self._environment = agent_environment(order.storage)
         self._crashes = 0

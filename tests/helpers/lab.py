@@ -140,7 +140,8 @@ class Lab:
 
     def log(self, name: str = "q") -> str:
         """What all agents of all launches have logged."""
-        logs = sorted((self.folder / "study-files" / name / "logs").glob("*.log"))
+        places = [self.folder / "study-files" / name, *self.folder.glob(f"files/{name}-*")]
+        logs = sorted(path for place in places for path in (place / "logs").glob("*.log"))
         return "".join(path.read_text(encoding="utf-8") for path in logs)
 
     def processes(self, *words: str) -> list[psutil.Process]:
