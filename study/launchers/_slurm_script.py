@@ -118,13 +118,16 @@ def _parameters(order: AgentOrder, known: set[str]) -> dict[str, Any]:
     chosen: dict[str, Any] = {
         "job_name": f"studyhall-{order.study}",
         "time": limit,
+        "ntasks_per_node": 1,  # else a node that is given as a whole runs as many as it has cores for
         "cpus_per_task": cpus,
         "signal_delay_s": min(NOTICE_S, limit * 60 // 4),
     }
     if order.gpus_per_agent and not any(key in given for key in GPUS):
         chosen["gpus_per_node"] = order.gpus_per_agent
     chosen |= {key: _value(key, text) for key, text in given.items() if key in known}
-    chosen.setdefault("srun_args", [f"--cpus-per-task={chosen['cpus_per_task']}"])  # srun no longer inherits it
+    # srun does not inherit the cores, and takes the number of tasks from what the job got.
+    own = ["--ntasks=1", f"--cpus-per-task={chosen['cpus_per_task']}"]
+    chosen["srun_args"] = [*own, *chosen.get("srun_args", ())]
     rest = {key: _value(key, text) for key, text in given.items() if key not in known}
     return {**chosen, "additional_parameters": {"requeue": True, **rest}}
 

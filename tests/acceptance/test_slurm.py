@@ -242,6 +242,7 @@ def test_trials_of_a_node_that_dies_go_on_elsewhere_from_their_checkpoints(lab: 
     lab.create(budget={"trials": 4}, **SLOW)
     process = start(lab, slurm, 2, "--slurm-exclusive")
     assert begun(lab, process, 2)
+    assert len(agents(lab)) == 2
     _, node, trial_id = job_of(lab, slurm)
 
     slurm.lose(node)

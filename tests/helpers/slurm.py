@@ -83,16 +83,16 @@ class Cluster:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: a socket lies in it
         self.folder.chmod(0o755)
-        self._daemons: list[subprocess.Popen[bytes]] = []
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": PATH}
 
     def start(self) -> None:
         """Start all daemons, and wait until the nodes are idle."""
         self._configure()
         munge = [f"--{what}-file={self.folder}/munge.{what}" for what in ("key", "pid", "log", "seed")]
-        self._daemon("munged", "--foreground", "--force", f"--socket={self.folder}/munge.socket", *munge)
+        self._daemon("munge", "munged", "--foreground", "--force", f"--socket={self.folder}/munge.socket", *munge)
         assert until((self.folder / "munge.socket").exists)
-        self._daemon("slurmctld", "-D")
+        self._daemon("slurmctld", "slurmctld", "-D")
         for node in NODES:
             self.start_node(node)
         assert until(lambda: self.states() == dict.fromkeys(NODES, "idle")), self.logs()
@@ -114,19 +114,19 @@ class Cluster:
     def start_node(self, name: str) -> None:
         """Start a node, which takes jobs once the controller has seen it."""
         (self.folder / name).mkdir(exist_ok=True)
-        self._daemon("slurmd", "-D", "-N", name, SLURM_NODE_OF_TEST=name)
+        self._daemon(name, "slurmd", "-D", "-N", name)
 
-    def _daemon(self, *words: str, **environment: str) -> None:
+    def _daemon(self, name: str, *words: str) -> None:
         with (self.folder / "daemons.log").open("ab") as log:
             started = subprocess.Popen(
                 words,
-                env={**os.environ, **self.environment, **environment},
+                env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        self._daemons.append(started)
+        self._daemons[name] = started
 
     def run(self, *words: str) -> str:
         """A command of Slurm; its output."""
@@ -156,12 +156,16 @@ class Cluster:
 
     def lose(self, name: str) -> None:
         """Kill a node with all that runs on it, at once."""
-        lost = [process for process in self._processes() if process[1].get("SLURM_NODE_OF_TEST") == name]
-        for process, _ in lost:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for one in [process, *process.children(recursive=True)]:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        one.kill()
+        daemon = psutil.Process(self._daemons[name].pid)
+        lost = [
+            daemon,
+            *(found for found, environment in self._processes() if environment.get("SLURMD_NODENAME") == name),
+        ]
+        for order in (psutil.Process.suspend, psutil.Process.kill):  # none shall see another's end
+            for process in dict.fromkeys(one for found in lost for one in (*steps_of(found), found)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    order(process)
+        self._daemons.pop(name).wait()
 
     def logs(self) -> str:
         """The last lines of all daemons."""
@@ -182,14 +186,25 @@ class Cluster:
     def end(self) -> None:
         """Kill everything of the cluster, and what it runs, and remove the folder with its devices."""
         while alive := [found for found, _ in self._processes() if found.status() != psutil.STATUS_ZOMBIE]:
-            for process in alive:
+            for process in [one for found in alive for one in (*steps_of(found), found)]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
+            for daemon in self._daemons.values():
+                daemon.poll()
             psutil.wait_procs(alive, timeout=2)
-        for daemon in self._daemons:
+        for daemon in self._daemons.values():
             daemon.kill()
             daemon.wait()
         shutil.rmtree(self.folder)
+
+
+def steps_of(process: psutil.Process) -> list[psutil.Process]:
+    """The process of Slurm that a job's process is a child of; it shows no environment."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [
+            found for found in process.parents() if "slurmstepd" in found.name() or "slurmstepd" in str(found.cmdline())
+        ]
+    return []
 
 
 def free_ports(count: int) -> list[int]:

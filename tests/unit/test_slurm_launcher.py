@@ -59,8 +59,13 @@ def test_each_agent_is_a_task_with_its_gpus_and_comes_back() -> None:
 
     assert (found["array"], found["gpus-per-node"], found["cpus-per-task"]) == ("0-1%2", "2", "4")
     assert (found["time"], found["signal"], found["requeue"]) == ("60", "USR2@90", "")
-    assert "srun --unbuffered" in script_of(order())
-    assert "--cpus-per-task=4" in script_of(order(workers=4, gpus_per_agent=2)).split("# command")[1]
+    assert found["ntasks-per-node"] == "1"
+
+
+def test_a_job_runs_one_agent_with_all_its_cores_also_on_a_whole_node() -> None:
+    command = script_of(order(workers=2, gpus_per_agent=2, slurm={"exclusive": "", "srun_args": "--mpi=none"}))
+
+    assert "--ntasks=1 --cpus-per-task=4 --mpi=none" in command.split("# command")[1]
 
 
 def test_agents_without_gpus_train_on_a_core_for_each_slot() -> None:
