@@ -1,6 +1,8 @@
 """Agents on a real Slurm of four nodes; the launches are those of docs/slurm.md."""
 
+import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -94,13 +96,22 @@ def begun(lab: Lab, process: subprocess.Popen[str], trials: int) -> bool:
     return until(running, LONG_S) and process.poll() is None
 
 
-def job_of(lab: Lab, slurm: Cluster) -> tuple[str, str, int]:
-    """A job that trains, its node, and its trial."""
-    found = next(row for row in rows(lab, ATTEMPTS) if row.state.value == "running" and row.checkpoint)
-    pid = next(row.pid for row in rows(lab, AGENTS) if row.agent_id == found.agent_id)
-    environment = psutil.Process(pid).environ()
-    job_id = f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
-    return job_id, environment["SLURMD_NODENAME"], found.trial_id
+def training(lab: Lab) -> list[tuple[str, str, int]]:
+    """Each job that trains a trial for the first time and has left a checkpoint: its id, its node, and the trial."""
+    pids = {row.agent_id: row.pid for row in rows(lab, AGENTS)}
+    found = []
+    for row in rows(lab, ATTEMPTS):
+        if row.state.value == "running" and row.attempt == 1 and row.checkpoint:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                variables = psutil.Process(pids[row.agent_id]).environ()
+                job_id = f"{variables['SLURM_ARRAY_JOB_ID']}_{variables['SLURM_ARRAY_TASK_ID']}"
+                found.append((job_id, variables["SLURMD_NODENAME"], row.trial_id))
+    return found
+
+
+def restarts(slurm: Cluster, job_id: str) -> int:
+    shown = re.search(r"Restarts=(\d+)", slurm.run("scontrol", "show", "job", job_id))
+    return int(shown[1]) if shown else 0
 
 
 def said(lab: Lab) -> str:
@@ -161,53 +172,42 @@ def test_eight_agents_share_the_gpus_of_four_nodes_and_one_budget(lab: Lab, slur
     assert lab.leaves_no_process()
 
 
-def test_a_job_that_is_requeued_hands_its_trial_back_and_comes_back(lab: Lab, slurm: Cluster) -> None:
-    lab.create(budget={"trials": 4}, **CALM)
-    process = start(lab, slurm, 2)
-    assert begun(lab, process, 2)
-    job_id, _, trial_id = job_of(lab, slurm)
+def test_whatever_ends_a_job_its_trial_goes_on_and_the_job_comes_back(lab: Lab, slurm: Cluster) -> None:
+    lab.create(budget={"trials": 6}, **SLOW)
+    process = start(lab, slurm, 4, "--slurm-exclusive", "--slurm-signal-delay-s", "900")
+    assert begun(lab, process, 4), said(lab)
+    assert len({node for _, node, _ in training(lab)}) == 4
 
-    slurm.run("scontrol", "requeue", job_id)
+    limited, _, trial_of_limited = training(lab)[0]
+    slurm.run("scontrol", "update", f"JobId={limited}", "TimeLimit=10")
+    assert until(lambda: restarts(slurm, limited) == 1, LONG_S), said(lab)
+    slurm.run("scontrol", "update", f"JobId={limited}", "TimeLimit=60")
 
-    assert ends_exactly(lab, slurm, process, 4)
-    assert handed_back(lab) == {trial_id: "interrupted"}
-    assert slurm.run("scontrol", "show", "job", job_id).count("Restarts=1") == 1
-    assert lab.leaves_no_process()
+    def others() -> list[tuple[str, str, int]]:
+        time.sleep(LOOK_S)
+        return [found for found in training(lab) if found[0] != limited]
 
+    assert until(lambda: len(others()) == 3, LONG_S), said(lab)
+    requeued, preempted, died = others()
+    slurm.lose(died[1])
+    slurm.run("scontrol", "requeue", requeued[0])
+    urgent = f"--partition=urgent --nodelist={preempted[1]} --gpus-per-node={GPUS} --output=/dev/null --wrap=true"
+    slurm.run("sbatch", *urgent.split())
 
-def test_a_job_that_is_preempted_hands_its_trial_back_and_comes_back(lab: Lab, slurm: Cluster) -> None:
-    lab.create(budget={"trials": 3}, **SLOW)
-    process = start(lab, slurm, 2, "--slurm-nodelist", "n1")
-    assert begun(lab, process, 2)
-
-    urgent = f"--partition=urgent --nodelist=n1 --gpus-per-node={GPUS} --output=/dev/null --wrap=true".split()
-    slurm.run("sbatch", *urgent)
-
-    assert ends_exactly(lab, slurm, process, 3)
-    assert list(handed_back(lab).values()) == ["interrupted"] * 2
-    assert lab.leaves_no_process()
-
-
-def test_at_its_time_limit_a_job_hands_its_trial_back_and_comes_back(lab: Lab, slurm: Cluster) -> None:
-    lab.create(budget={"trials": 2}, **SLOW)
-    (command,) = [words for words in commands("How many") if "0" in words]
-    words = ["gpu" if word == "cpu" else word for word in command]
-    process = lab.start(*words, "--slurm-signal-delay-s", "600", **slurm.environment)
-    assert begun(lab, process, 2)
-    job_id, _, trial_id = job_of(lab, slurm)
-
-    slurm.run("scontrol", "update", f"JobId={job_id}", "TimeLimit=5")
-
-    assert until(lambda: (slurm.run("scontrol", "show", "job", job_id).count("Restarts=1")) == 1, LONG_S), said(lab)
-    slurm.run("scontrol", "update", f"JobId={job_id}", "TimeLimit=60")
-    assert ends_exactly(lab, slurm, process, 2)
-    assert handed_back(lab) == {trial_id: "interrupted"}
+    try:
+        assert ends_exactly(lab, slurm, process, 6)
+    finally:
+        slurm.start_node(died[1])
+    ended = dict.fromkeys([trial_of_limited, requeued[2], preempted[2]], "interrupted")
+    assert handed_back(lab) == {**ended, died[2]: "lost"}
+    assert [restarts(slurm, job_id) for job_id in (limited, requeued[0], preempted[0], died[0])] == [1] * 4
     assert lab.leaves_no_process()
 
 
 def test_ctrl_c_and_scancel_hand_trials_back_and_jobs_outlive_their_launcher(lab: Lab, slurm: Cluster) -> None:
     lab.create(budget={"trials": 4}, **CALM)
-    process = start(lab, slurm, 2)
+    (on_cores,) = [command for command in commands("How many") if "cpu" in command]
+    process = lab.start(*["gpu" if word == "cpu" else word for word in on_cores], **slurm.environment)
     assert begun(lab, process, 2)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does
     status, output = finished(process)
@@ -236,20 +236,3 @@ def test_ctrl_c_and_scancel_hand_trials_back_and_jobs_outlive_their_launcher(lab
     assert until(lambda: not slurm.jobs(), LONG_S), said(lab)
     assert is_exact(lab, 4)
     assert "Traceback" not in said(lab)
-
-
-def test_trials_of_a_node_that_dies_go_on_elsewhere_from_their_checkpoints(lab: Lab, slurm: Cluster) -> None:
-    lab.create(budget={"trials": 4}, **SLOW)
-    process = start(lab, slurm, 2, "--slurm-exclusive")
-    assert begun(lab, process, 2)
-    assert len(agents(lab)) == 2
-    _, node, trial_id = job_of(lab, slurm)
-
-    slurm.lose(node)
-
-    try:
-        assert ends_exactly(lab, slurm, process, 4)
-    finally:
-        slurm.start_node(node)
-    assert handed_back(lab) == {trial_id: "lost"}
-    assert lab.leaves_no_process()
