@@ -63,8 +63,9 @@ def executor_of(order: AgentOrder) -> "SlurmExecutor":
     logs = order.logs if order.logs != Path() else LOGS
     python = f"{Executor(logs).python} -P"  # a folder called `models` where the user stands must not hide ours
     executor: SlurmExecutor = Executor(logs / "slurm", max_num_timeout=EVER, python=python)
+    parameters = _parameters(order, set(Executor._valid_parameters()))
     try:
-        executor.update_parameters(**_parameters(order, set(Executor._valid_parameters())))
+        executor.update_parameters(**parameters)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"submitit refuses the options of Slurm: {error}") from None
     return executor

@@ -72,6 +72,16 @@ def start(lab: Lab, slurm: Cluster, workers: int, *more: str) -> subprocess.Pope
     return lab.start(*words, "--devices", "cpu", *more, **slurm.environment)
 
 
+def eventually(holds: Callable[[], bool]) -> bool:
+    """As `until`, for what takes long."""
+
+    def looked() -> bool:
+        time.sleep(LOOK_S)
+        return holds()
+
+    return until(looked, LONG_S)
+
+
 def rows(lab: Lab, table: Any) -> list[Any]:
     database = Database(lab.url)
     with database.read() as connection:
@@ -89,11 +99,10 @@ def begun(lab: Lab, process: subprocess.Popen[str], trials: int) -> bool:
     """Wait until so many trials run that have left a checkpoint."""
 
     def running() -> bool:
-        time.sleep(LOOK_S)
         found = [row for row in rows(lab, ATTEMPTS) if row.state.value == "running" and row.checkpoint]
         return process.poll() is not None or len(found) >= trials
 
-    return until(running, LONG_S) and process.poll() is None
+    return eventually(running) and process.poll() is None
 
 
 def training(lab: Lab) -> list[tuple[str, str, int]]:
@@ -125,10 +134,9 @@ def ends_exactly(lab: Lab, slurm: Cluster, process: subprocess.Popen[str], trial
 
     def ended() -> bool:
         slurm.hurry()
-        time.sleep(LOOK_S)
         return process.poll() is not None
 
-    assert until(ended, LONG_S), said(lab)
+    assert eventually(ended), said(lab)
     status, output = finished(process)
     assert status == 0, output + said(lab)
     return is_exact(lab, trials)
@@ -158,7 +166,7 @@ def test_eight_agents_share_the_gpus_of_four_nodes_and_one_budget(lab: Lab, slur
     assert lab.run("pause", "q")[0] == 0
 
     process = start(lab, slurm, 8)
-    assert until(lambda: len(rows(lab, AGENTS)) == 8, LONG_S), said(lab)
+    assert eventually(lambda: len(rows(lab, AGENTS)) == 8), said(lab)
     environments = [agent.environ() for agent in agents(lab)]
     assert lab.run("resume", "q")[0] == 0
 
@@ -180,14 +188,13 @@ def test_whatever_ends_a_job_its_trial_goes_on_and_the_job_comes_back(lab: Lab, 
 
     limited, _, trial_of_limited = training(lab)[0]
     slurm.run("scontrol", "update", f"JobId={limited}", "TimeLimit=10")
-    assert until(lambda: restarts(slurm, limited) == 1, LONG_S), said(lab)
+    assert eventually(lambda: restarts(slurm, limited) == 1), said(lab)
     slurm.run("scontrol", "update", f"JobId={limited}", "TimeLimit=60")
 
     def others() -> list[tuple[str, str, int]]:
-        time.sleep(LOOK_S)
         return [found for found in training(lab) if found[0] != limited]
 
-    assert until(lambda: len(others()) == 3, LONG_S), said(lab)
+    assert eventually(lambda: len(others()) == 3), said(lab)
     requeued, preempted, died = others()
     slurm.lose(died[1])
     slurm.run("scontrol", "requeue", requeued[0])
@@ -227,12 +234,12 @@ def test_ctrl_c_and_scancel_hand_trials_back_and_jobs_outlive_their_launcher(lab
     assert lab.leaves_no_process()
 
     process = start(lab, slurm, 2)
-    assert until(lambda: len(agents(lab)) == 2, LONG_S)
+    assert eventually(lambda: len(agents(lab)) == 2)
     os.killpg(process.pid, signal.SIGHUP)  # the terminal is closed
     status, output = finished(process)
 
     assert status == 130, output
     assert len(slurm.jobs("RUNNING")) == 2
-    assert until(lambda: not slurm.jobs(), LONG_S), said(lab)
+    assert eventually(lambda: not slurm.jobs()), said(lab)
     assert is_exact(lab, 4)
     assert "Traceback" not in said(lab)

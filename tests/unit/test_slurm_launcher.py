@@ -95,7 +95,7 @@ def test_any_option_of_slurm_is_passed_on() -> None:
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("ray-address", "--slurm-partition"),
+        ("ray-address", "^there is no option --ray-address to run on Slurm; accepted: --slurm-partition"),
         ("partition", "accepted"),
         ("slurm-nodes", "one task on one node"),
         ("slurm-array", "--slurm-array-parallelism"),
