@@ -130,7 +130,8 @@ def _parameters(order: AgentOrder, known: set[str]) -> dict[str, Any]:
     own = ["--ntasks=1", f"--cpus-per-task={chosen['cpus_per_task']}"]
     chosen["srun_args"] = [*own, *chosen.get("srun_args", ())]
     rest = {key: _value(key, text) for key, text in given.items() if key not in known}
-    return {**chosen, "additional_parameters": {"requeue": True, **rest}}
+    again = {} if "no_requeue" in rest else {"requeue": True}
+    return {**chosen, "additional_parameters": {**again, **rest}}
 
 
 def _key(option: str) -> str:
