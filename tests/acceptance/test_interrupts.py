@@ -93,7 +93,7 @@ def test_ctrl_c_twice_ends_everything_at_once_and_harms_nothing(lab: Lab, comman
 
 
 def worked(process: subprocess.Popen[str], seconds: float) -> bool:
-    """Wait until a process has used so much processor time; how far it then is does not depend on the machine's load."""
+    """Wait until a process has used so much processor time, whatever the load."""
     seen = psutil.Process(process.pid)
     return until(lambda: sum(seen.cpu_times()[:2]) >= seconds)
 
