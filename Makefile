@@ -60,6 +60,7 @@ check: install programs
 
 # Studies on real engines, which this host plays; as root. One module after the other: each takes all cores.
 test-engines: engines
+	$(BIN)/pytest -m engine tests/unit
 	for engine in $(ENGINES); do $(BIN)/pytest -m engine tests/acceptance/test_$$engine.py || exit 1; done
 
 # Takes ten minutes the first time, when it makes the images.

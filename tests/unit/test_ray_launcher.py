@@ -86,17 +86,16 @@ def test_without_ray_the_message_says_what_to_install(order: AgentOrder, monkeyp
         LAUNCHER.preview(order)
 
 
+@pytest.mark.engine
 def test_more_gpus_than_this_machine_has_are_refused(order: AgentOrder, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray")
     monkeypatch.setattr("study.launchers.ray.visible_gpus", list)
 
     with pytest.raises(ConfigError, match="each agent asks for 2: give --gpus-per-agent 0"):
         LAUNCHER.preview(replace(order, gpus_per_agent=2))
 
 
+@pytest.mark.engine
 def test_the_preview_tells_agents_slots_and_what_each_asks_for(order: AgentOrder) -> None:
-    pytest.importorskip("ray")
-
     told = LAUNCHER.preview(replace(order, workers=5, per_device=2))
 
     assert told.startswith("6 trials at a time: 3 agents × 2 slots, rounded up; each asks for 2 CPUs; on a Ray cluster")
