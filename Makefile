@@ -4,7 +4,7 @@ PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope
 
 ENGINES := slurm ray hosts kubectl pods
 
-.PHONY: install programs engines demo test quick drill check test-engines test-compose bench-peers screenshots clean
+.PHONY: install programs engines demo test quick drill check acceptance test-engines test-compose bench-peers screenshots clean
 
 install: .venv/installed
 
@@ -50,13 +50,17 @@ drill: install
 	$(BIN)/studyhall drill
 	$(BIN)/studyhall drill --private-server
 
-check: install programs
+check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(PYTEST)
+	$(PYTEST) tests/unit tests/conformance tests/integration
+
+# The command line in real processes, a browser and a terminal: slow, and so apart; CI runs both.
+acceptance: install programs
+	$(PYTEST) tests/acceptance
 
 # Studies on real engines, which this host plays; as root. One module after the other: each takes all cores.
 test-engines: engines
