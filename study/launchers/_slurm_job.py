@@ -17,7 +17,7 @@ from typing import Any
 
 from study._signals import PREEMPTION, handled
 from study.launchers._agent_process import TOLD_TO_END, AgentProcess, agent_environment, crashed, reason
-from study.launchers.local import FIRST_PAUSE_S, INSTANT_S, MOST_CRASHES
+from study.launchers._crashes import Crashes
 
 POLL_S = 0.2
 """Between two looks at the agent."""
@@ -71,19 +71,18 @@ class _Shift:
 
     def run(self) -> int:
         """The last agent's exit status, or `TOLD_TO_END` when the job ends."""
-        crashes = 0
+        crashes = Crashes()
         while True:
             began = time.monotonic()
             status = self._agent()
             if not crashed(status):
                 return status
             lived_s = time.monotonic() - began
-            crashes = crashes + 1 if lived_s < INSTANT_S else 1
+            pause_s = crashes.pause_s(lived_s)
             told = f"the agent {reason(status)}, {lived_s:.0f} s after its start"
-            if crashes >= MOST_CRASHES:
-                self._tell(f"{told}; it crashed {crashes} times in a row, so it is not started again")
+            if pause_s is None:
+                self._tell(f"{told}; it crashed {crashes.in_a_row} times in a row, so it is not started again")
                 return status
-            pause_s = FIRST_PAUSE_S * 2 ** (crashes - 1)
             self._tell(told if self._leaving else f"{told}; it is started again in {pause_s:g} s")
             time.sleep(pause_s)
             if self._leaving:

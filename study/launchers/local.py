@@ -14,14 +14,8 @@ from study.launchers._agent_process import (
     reason,
     worker_arguments,
 )
+from study.launchers._crashes import Crashes
 from study.launchers._launcher import AgentOrder
-
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-"""Before a crashed agent is started again: twice as long after each crash in a row."""
-INSTANT_S = 60.0
-"""An agent that lives longer than this has done some work: its crash begins a new row."""
-MOST_CRASHES = 3
-"""In a row; then the reason will not go away by itself."""
 
 
 class LocalAgent:
@@ -37,7 +31,7 @@ class LocalAgent:
         self.log = order.logs / name
         self._arguments = worker_arguments(order, order.workers)
         self._environment = agent_environment(order.storage)
-        self._crashes = 0
+        self._crashes = Crashes()
         self._asked = False
         self._again_at: float | None = None
         self._start()
@@ -62,12 +56,11 @@ class LocalAgent:
     def _crashed(self, status: int, now: float) -> int | None:
         self._process.kill()  # workers that outlived it
         lived_s = now - self._began
-        self._crashes = self._crashes + 1 if lived_s < INSTANT_S else 1
+        pause_s = self._crashes.pause_s(lived_s)
         told = f"the agent {reason(status)}, {lived_s:.0f} s after its start"
-        if self._crashes >= MOST_CRASHES:
-            self._tell(f"{told}; it crashed {self._crashes} times in a row, so it is not started again")
+        if pause_s is None:
+            self._tell(f"{told}; it crashed {self._crashes.in_a_row} times in a row, so it is not started again")
             return status
-        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._crashes - 1))
         self._tell(f"{told}; it is started again in {pause_s:g} s")
         self._again_at = now + pause_s
         return None

@@ -12,10 +12,10 @@ from study._gpus import visible_gpus
 from study.launchers import _ray_cluster as cluster
 from study.launchers._agent_process import CRASHED, TOLD_TO_END
 from study.launchers._agents_of import agents_of
+from study.launchers._crashes import Crashes
 from study.launchers._launcher import AgentOrder
 from study.launchers._ray_agent import INTERRUPT, KILL, RayAgent, order_to_json
 from study.launchers._ray_cluster import Share
-from study.launchers.local import INSTANT_S, MOST_CRASHES
 
 ADDRESS = "ray-address"
 UNHEARD_S = 30.0
@@ -48,7 +48,7 @@ class _Agent:
         self.status: int | None = None
         self.log: Path | None = None
         self._name, self._order, self._share, self._notes = name, order_to_json(order), share, notes
-        self._losses, self._asked = 0, 0
+        self._losses, self._asked = Crashes(), 0
         self._asked_at = 0.0
         self._start()
 
@@ -98,11 +98,11 @@ class _Agent:
 
     def _lost(self, error: Exception) -> None:
         lived_s = 0.0 if self._began_at is None else time.monotonic() - self._began_at
-        self._losses = self._losses + 1 if lived_s < INSTANT_S else 1
+        given_up = self._losses.pause_s(lived_s) is None
         told = f"{self._name} is lost, {lived_s:.0f} s after its start: {str(error).strip()}"
         if self._asked:
             self.give_up(TOLD_TO_END)
-        elif getattr(error, "actor_init_failed", False) or self._losses >= MOST_CRASHES:
+        elif getattr(error, "actor_init_failed", False) or given_up:
             self._notes.add("ERROR", f"{told}\nit is not started again")
             self.log = self._notes.path
             self.give_up(CRASHED)

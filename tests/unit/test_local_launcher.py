@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import ConfigError
-from study.launchers import local
+from study.launchers import _crashes, local
 from study.launchers._agent_process import CRASHED, TOLD_TO_END, reason
 from study.launchers._launcher import AgentOrder
 from study.launchers.local import LAUNCHER, LocalAgent
@@ -44,7 +44,7 @@ def started(
     monkeypatch: pytest.MonkeyPatch, order: AgentOrder, *statuses: int | None, pause_s: float = 0.0
 ) -> LocalAgent:
     monkeypatch.setattr(local, "AgentProcess", Process)
-    monkeypatch.setattr(local, "FIRST_PAUSE_S", pause_s)
+    monkeypatch.setattr(_crashes, "FIRST_PAUSE_S", pause_s)
     Process.statuses, Process.started = iter(statuses), 0
     return LocalAgent(order)
 
@@ -85,7 +85,7 @@ def test_the_third_crash_in_a_row_is_the_last(monkeypatch: pytest.MonkeyPatch, o
 
 
 def test_crashes_far_apart_are_no_row(monkeypatch: pytest.MonkeyPatch, order: AgentOrder) -> None:
-    monkeypatch.setattr(local, "INSTANT_S", -1.0)
+    monkeypatch.setattr(_crashes, "INSTANT_S", -1.0)
 
     assert end_of(started(monkeypatch, order, -9, -9, -9, -9, -9, 0)) == 0
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from storage.errors import ConfigError
-from study.launchers import _slurm_job, slurm
+from study.launchers import _crashes, _slurm_job, slurm
 from study.launchers._agents_of import agents_of
 from study.launchers._launcher import AgentOrder
 from study.launchers._slurm_queue import Queue
@@ -196,7 +196,7 @@ class Ended:
 def shift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("STUDYHALL_STORAGE", SECRET)
     monkeypatch.setattr(_slurm_job, "AgentProcess", Ended)
-    monkeypatch.setattr(_slurm_job, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(_crashes, "FIRST_PAUSE_S", 0.0)
     return _slurm_job._Shift(("worker", "q"), tmp_path / "agent-1_0.log", signal.SIGUSR2)
 
 
