@@ -88,11 +88,26 @@ def launch(
         DatabaseError: The database cannot be reached.
     """
     launcher.preview(wanted)
-    created = create_or_update(url, plan)
+    return run_study(url, create_or_update(url, plan), launcher, wanted, follow=follow)
+
+
+def run_study(
+    url: str, created: bool, launcher: Launcher, wanted: AgentOrder, *, follow: Callable[[Summary], None]
+) -> Launched:
+    """Run a study that exists to its end, as `launch` does.
+
+    Args:
+        created: Whether it is new.
+        wanted, follow: As those of `launch`.
+
+    Raises:
+        ConfigError: There is no such device.
+        DatabaseError: The database cannot be reached.
+    """
     database = Database(url)
     try:
-        stored = load_stored(database, plan.config.name)
-        study = Study(database, plan.config.name)
+        stored = load_stored(database, wanted.study)
+        study = Study(database, wanted.study)
         summary = study.look()
         follow(summary)
         if summary.done:

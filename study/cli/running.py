@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.cli._common import (
-    EXIT_BAD_INPUT,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     AsJson,
@@ -25,18 +24,20 @@ from study.cli._common import (
     reported,
     storage_url,
 )
+from study.cli._launching import (
+    Devices,
+    GpusPerAgent,
+    On,
+    UseBusy,
+    Workers,
+    engine_options,
+    launcher_of,
+    outcome,
+    prepare,
+)
 
 if TYPE_CHECKING:
-    from study.launchers._launcher import Launcher
-    from study.launching import Launched
     from study.plan import Plan
-    from study.summary import Summary
-
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Trials at a time; by default one per device slot.")
-]
-Devices = Annotated[str | None, typer.Option("--devices", help="auto, cpu, cuda:0,cuda:1, or cpu:0,cpu:1.")]
-UseBusy = Annotated[bool, typer.Option("--use-busy", help="Take GPUs too on which other processes run.")]
 
 
 @reported
@@ -59,7 +60,7 @@ def create(study_file: StudyFile, storage: Storage = None, sets: Sets = None) ->
     from study.stored import create_or_update
 
     plan = _plan(study_file, sets)
-    _prepare(plan)
+    prepare(plan)
     created = create_or_update(storage_url(storage), plan)
     what = "created" if created else "is there already, with this configuration"
     out.print(
@@ -76,10 +77,8 @@ def launch(
     study_file: StudyFile,
     workers: Workers = None,
     devices: Devices = None,
-    on: Annotated[str, typer.Option("--on", help="Where agents run: local, slurm, ray, or one of your own.")] = "local",
-    gpus_per_agent: Annotated[
-        int, typer.Option("--gpus-per-agent", min=0, help="GPUs that slurm or ray gives each agent; 0 for none.")
-    ] = 1,
+    on: On = "local",
+    gpus_per_agent: GpusPerAgent = 1,
     use_busy: UseBusy = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be started.")] = False,
     storage: Storage = None,
@@ -91,14 +90,14 @@ def launch(
     Options of an engine are added with its name: --slurm-partition gpu, --ray-address auto.
     """
     from study._signals import ENDING, hold
+    from study.cli._tables import summary_table
     from study.cli.watching import live_panel
     from study.launching import launch as run
     from study.launching import order_of
 
-    known = [word.removeprefix("--") for option in context.command.params for word in option.opts]
-    options = _engine_options(context.args, known)
+    options = engine_options(context)
     url, plan = storage_url(storage), _plan(study_file, sets)
-    launcher = _launcher(on, plan.folder)
+    launcher = launcher_of(on, plan.folder)
     order = order_of(
         url,
         plan,
@@ -111,11 +110,15 @@ def launch(
     if dry_run:
         out.print(launcher.preview(order), highlight=False, markup=False, soft_wrap=True)
         return 0
-    _prepare(plan)
+    prepare(plan)
     with live_panel(err) as follow:
         done = run(url, plan, launcher, order, follow=follow)
         hold(ENDING)
-    return _ended(done, as_json)
+    if as_json:
+        print_json(done.summary.to_json())
+    else:
+        summary_table(out, done.summary)
+    return outcome(done)
 
 
 def _plan(study_file: Path, sets: list[str] | None) -> "Plan":
@@ -125,87 +128,10 @@ def _plan(study_file: Path, sets: list[str] | None) -> "Plan":
     return build_plan(*load_config(study_file, sets or []))
 
 
-def _prepare(plan: "Plan") -> None:
-    from study._ingestion import prepare_data
-    from study.cli.cache import converting
-
-    with converting(plan.data_path) as progress:
-        prepare_data(plan, progress)
-
-
-def _launcher(on: str, folder: Path) -> "Launcher":
-    from models._plugins import load_plugin
-    from storage.errors import ConfigError
-
-    try:
-        launcher: Launcher = load_plugin(on, "study.launchers", "LAUNCHER", folder=folder)
-    except ValueError as error:
-        raise ConfigError(f"--on: {error}") from None
-    return launcher
-
-
-def _engine_options(words: list[str], known: list[str]) -> dict[str, str]:
-    """`--name value` and `--name=value` as a mapping; a name without a value is a flag.
-
-    Args:
-        known: Options of `launch` itself, which may have been misspelt.
-    """
-    from difflib import get_close_matches
-
-    from storage.errors import ConfigError
-
-    options: dict[str, str] = {}
-    rest = list(words)
-    while rest:
-        name, equals, value = rest.pop(0).partition("=")
-        if not name.startswith("--"):
-            raise ConfigError(f"{name!r} is too much; launch takes one study file and options")
-        if not equals and rest and not rest[0].startswith("--"):
-            value = rest.pop(0)
-        for meant in get_close_matches(name.removeprefix("--"), known, n=1, cutoff=0.8):
-            raise ConfigError(f"there is no option {name}; did you mean --{meant}?")
-        options[name.removeprefix("--")] = value
-    return options
-
-
 def _job_end() -> float | None:
     """When Slurm will kill this job, as `time.time`; None outside of Slurm."""
     end = os.environ.get("SLURM_JOB_END_TIME", "")
     return float(end) if end.isdigit() else None
-
-
-def _ended(done: "Launched", as_json: bool) -> int:
-    from study.cli._tables import summary_table
-    from study.launching import End
-
-    if as_json:
-        print_json(done.summary.to_json())
-    else:
-        summary_table(out, done.summary)
-    if done.end is End.INTERRUPTED:
-        err.print("interrupted; the same command continues with the missing trials")
-        return EXIT_INTERRUPTED
-    if done.end is End.FAILED:
-        complain(f"the agent ended with an error; {done.log} ends with:\n{_tail(done.log)}")
-        return EXIT_BAD_INPUT if done.status == EXIT_BAD_INPUT else EXIT_FAILED
-    if done.end is End.DONE and done.summary.best is None:
-        complain(f"no trial was completed; the last one: {_last_reason(done.summary)}")
-        return EXIT_FAILED
-    if done.end is End.LEFT:
-        complain(f"the study is {done.summary.state}: {done.summary.reason or 'other agents work on it'}")
-        return EXIT_FAILED
-    return 0
-
-
-def _last_reason(summary: "Summary") -> str:
-    reasons = [str(trial.attributes["reason"]) for trial in summary.trials if "reason" in trial.attributes]
-    return reasons[-1] if reasons else "was pruned"
-
-
-def _tail(log: Path | None, lines: int = 12) -> str:
-    if log is None or not log.is_file():
-        return "(no log)"
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 @reported
