@@ -15,20 +15,6 @@ MARGIN = 1000
 """Rows that are read again: ids are given out before the commit, so a lower one may appear after a higher one."""
 
 
-@dataclass
-class _Rung:
-    """Of one epoch: the trials that have reached it, and their values but NaN in order."""
-
-    trials: set[int] = field(default_factory=set)
-    ordered: list[float] = field(default_factory=list)
-
-    def add(self, trial_id: int, value: float) -> None:
-        if trial_id not in self.trials:
-            self.trials.add(trial_id)
-            if value == value:
-                insort(self.ordered, value)
-
-
 @dataclass(frozen=True)
 class Standing:
     """Where a value stands at a rung.
@@ -43,13 +29,33 @@ class Standing:
     lower: int
 
 
+@dataclass
+class Rung:
+    """Of one epoch: the trials that have reached it, and their values but NaN in order."""
+
+    trials: set[int] = field(default_factory=set)
+    ordered: list[float] = field(default_factory=list)
+
+    def add(self, trial_id: int, value: float) -> None:
+        """A trial has reached it; what was added before stays."""
+        if trial_id not in self.trials:
+            self.trials.add(trial_id)
+            if value == value:
+                insort(self.ordered, value)
+
+    def standing(self, trial_id: int, value: float) -> Standing:
+        """Where a trial's value, which need not have been added yet, stands among all others."""
+        higher, lower = len(self.ordered) - bisect_right(self.ordered, value), bisect_left(self.ordered, value)
+        return Standing(len(self.trials) - (trial_id in self.trials), higher, lower)
+
+
 class RungReader:
     """Reads what is new at each call, so its cost does not grow with the study."""
 
     def __init__(self, study_id: int, rungs: Sequence[int]) -> None:
         """Watch these epochs of one study's trials."""
         self._study_id = study_id
-        self._rungs = {rung: _Rung() for rung in rungs}
+        self._rungs = {rung: Rung() for rung in rungs}
         self._last = 0
         self._mine: dict[int, bool] = {}
 
@@ -65,10 +71,7 @@ class RungReader:
 
     def standing(self, epoch: int, trial_id: int, value: float) -> Standing:
         """Where a trial's value, which need not have been read yet, stands among all others at this epoch."""
-        rung = self._rungs[epoch]
-        ordered = rung.ordered
-        higher, lower = len(ordered) - bisect_right(ordered, value), bisect_left(ordered, value)
-        return Standing(len(rung.trials) - (trial_id in rung.trials), higher, lower)
+        return self._rungs[epoch].standing(trial_id, value)
 
     def _learn(self, connection: Connection, ids: set[int]) -> None:
         """Find out which of these trials are the study's; a join would start from all of its trials."""

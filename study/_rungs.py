@@ -1,13 +1,31 @@
 """The epochs at which a study's halving decides, which its agents and workers must agree on."""
 
+from typing import Protocol
+
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 
+from objectives._task import Direction
 from study._halving import Halving
 from study._plan import Plan
+from study.config import StudyConfig
 from study.search import make_pruner
 
 
-def halving_of(plan: Plan, pruner: BasePruner) -> Halving | None:
+class Searched(Protocol):
+    """What decides about pruning: a plan has it, and so has a stored study."""
+
+    @property
+    def config(self) -> StudyConfig:
+        """The study's configuration."""
+        ...
+
+    @property
+    def direction(self) -> Direction:
+        """Of its metric."""
+        ...
+
+
+def halving_of(plan: Searched, pruner: BasePruner) -> Halving | None:
     """Our rule, where the pruner is the one of Optuna's that decides the same; else None."""
     if plan.config.search.pruner.name != "asha" or not isinstance(pruner, SuccessiveHalvingPruner):
         return None
