@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Select, Subquery, case, func, select
 
 from storage import _optuna
+from storage.clock import seconds_between, utc_now
 from storage.database import Database, retried
 from storage.tables import AGENTS, CHANGES, STUDIES, TEST_OPENINGS, StudyState
 
@@ -18,6 +19,7 @@ class StudyMark:
 
     Attributes:
         created_at: UTC; tells it from an earlier study of its id and name.
+        overdue: Whether its wall time is over.
         state: None for a study that Studyhall did not create; it has nothing but trials.
         running: Trials in Optuna's state RUNNING; while there are any, what they report is not in the mark.
         waiting: Trials in Optuna's state WAITING.
@@ -32,6 +34,7 @@ class StudyMark:
     state: StudyState | None
     state_reason: str | None
     goal_reached: str | None
+    overdue: bool
     started: int | None
     trial_budget: int | None
     trials: int
@@ -67,6 +70,7 @@ def _mark(row: Any) -> StudyMark:
         state=row.state,
         state_reason=row.state_reason,
         goal_reached=row.goal_reached,
+        overdue=bool(row.overdue),
         started=row.started,
         trial_budget=row.trial_budget,
         trials=row.trials or 0,
@@ -94,7 +98,8 @@ def _marks() -> Select[Any]:
         STUDIES.c[key] for key in ("created_at", "state", "state_reason", "goal_reached", "started", "trial_budget")
     )
     counted = (column for part in (trials, openings, changes, agents) for column in part.c if column.key != "study_id")
-    chosen: Select[Any] = select(studies.c.study_id, studies.c.study_name, *ours, *counted)
+    overdue = (seconds_between(STUDIES.c.begun_at, utc_now()) >= STUDIES.c.wall_seconds_budget).label("overdue")
+    chosen: Select[Any] = select(studies.c.study_id, studies.c.study_name, overdue, *ours, *counted)
     return chosen.select_from(joined).order_by(studies.c.study_id)
 
 

@@ -144,6 +144,7 @@ _OF_STUDY = (
     STUDIES.c.device_seconds_budget,
     STUDIES.c.started,
     STUDIES.c.goal_reached,
+    (seconds_between(STUDIES.c.begun_at, utc_now()) >= STUDIES.c.wall_seconds_budget).label("overdue"),
 )
 """All that a claim asks of the study: its configuration and facts are long."""
 
@@ -174,7 +175,8 @@ def _next_trial(connection: Connection, study_id: int, study: Any, lost_retries:
             return unfinished
     if study.goal_reached or _spent(connection, study):
         return Refusal.WAIT if _any_runs(connection, study_id) else Refusal.DONE
-    connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(started=STUDIES.c.started + 1))
+    counted = {"started": STUDIES.c.started + 1, "begun_at": func.coalesce(STUDIES.c.begun_at, utc_now())}
+    connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(counted))
     return _enqueued(connection, study_id) or _new(connection, study_id)
 
 
@@ -191,7 +193,7 @@ _WANTS_CARE = (
 
 
 def _spent(connection: Connection, study: Any) -> bool:
-    if study.trial_budget is not None and study.started >= study.trial_budget:
+    if study.overdue or (study.trial_budget is not None and study.started >= study.trial_budget):
         return True
     limit = study.device_seconds_budget
     return limit is not None and device_seconds(connection, study.study_id) >= limit

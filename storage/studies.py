@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import FrozenTrial
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from storage import _optuna, _trial_rows
+from storage import _optuna
 from storage._schema import ensure_tables
-from storage.clock import utc_now
+from storage.clock import seconds_between, utc_now
 from storage.database import Database, retried
 from storage.errors import ConfigError, StudyMissing
 from storage.tables import ATTEMPTS, CHANGES, STUDIES, StudyState
@@ -24,10 +23,12 @@ class Budget:
     Attributes:
         trials: Trials that may be started.
         device_seconds: Seconds of all devices together after which no trial is started.
+        wall_seconds: Seconds since the first claim after which no trial is started.
     """
 
     trials: int | None
     device_seconds: float | None
+    wall_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,10 @@ class StudyRecord:
     Attributes:
         config: The resolved configuration, JSON.
         facts: Fingerprint, statistics and target summary of the data, JSON.
+        budget: As claims go by it, trials that `add_trials` has added included.
         started: Trials that our claims have started.
         goal_reached: Why no more trials are needed, or None.
+        wall_s: Seconds since the first claim; None before it.
     """
 
     study_id: int
@@ -50,6 +53,7 @@ class StudyRecord:
     budget: Budget
     started: int
     goal_reached: str | None
+    wall_s: float | None
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def create_study(
         "facts": json.dumps(facts),
         "trial_budget": budget.trials,
         "device_seconds_budget": budget.device_seconds,
+        "wall_seconds_budget": budget.wall_seconds,
         "started": 0,
         "created_at": utc_now(),
     }
@@ -141,7 +146,8 @@ def _check_directions(name: str, known: list[str], given: list[str]) -> None:
 
 
 _JOINED = STUDIES.join(_optuna.STUDIES, STUDIES.c.study_id == _optuna.STUDIES.c.study_id)
-_RECORDS = select(STUDIES, _optuna.STUDIES.c.study_name).select_from(_JOINED)
+_WALL = seconds_between(STUDIES.c.begun_at, utc_now()).label("wall_s")
+_RECORDS = select(STUDIES, _WALL, _optuna.STUDIES.c.study_name).select_from(_JOINED)
 
 
 @retried
@@ -180,9 +186,10 @@ def _record(row: Any) -> StudyRecord:
         state_reason=row.state_reason,
         config=json.loads(row.config),
         facts=json.loads(row.facts),
-        budget=Budget(row.trial_budget, row.device_seconds_budget),
+        budget=Budget(row.trial_budget, row.device_seconds_budget, row.wall_seconds_budget),
         started=row.started,
         goal_reached=row.goal_reached,
+        wall_s=None if row.wall_s is None else float(row.wall_s),
     )
 
 
@@ -205,12 +212,10 @@ def change_config(
     *,
     goal_reached: str | None,
     changed_by: str,
-    enqueued: Sequence[FrozenTrial] = (),
 ) -> None:
     """Store a changed configuration and who changed what; the study runs on if the budget has room again.
 
     Args:
-        enqueued: Waiting trials that are added with it.
         goal_reached: Why no more trials are needed by the new configuration, or None.
 
     Raises:
@@ -218,8 +223,9 @@ def change_config(
     """
     changed = {
         "config": json.dumps(config),
-        "trial_budget": budget.trials,
+        "trial_budget": None if budget.trials is None else budget.trials + func.coalesce(STUDIES.c.added_trials, 0),
         "device_seconds_budget": budget.device_seconds,
+        "wall_seconds_budget": budget.wall_seconds,
         "goal_reached": goal_reached,
     }
     who = {"study_id": study_id, "changed_by": changed_by[:255]}
@@ -227,8 +233,6 @@ def change_config(
         found = connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(changed))
         if not found.rowcount:
             raise StudyMissing(f"the study with id {study_id} in {database.name} has been deleted")
-        for template in enqueued:
-            _trial_rows.create(connection, study_id, template)
         for change in changes:
             what = {"key": change.key, "old": json.dumps(change.old), "new": json.dumps(change.new)}
             connection.execute(insert(CHANGES).values(changed_at=utc_now(), **who, **what))
@@ -252,7 +256,8 @@ def take_refresh(database: Database, study_id: int, every_s: float) -> bool:
 
 
 @retried
-def set_goal_reached(database: Database, study_id: int, reason: str) -> None:
-    """No more trials are needed, and why."""
+def set_goal_reached(database: Database, record: StudyRecord, reason: str) -> None:
+    """No more trials are needed, and why; nothing where the configuration has changed since the record was read."""
+    same = (STUDIES.c.study_id == record.study_id) & (STUDIES.c.config == json.dumps(record.config))
     with database.write() as connection:
-        connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(goal_reached=reason))
+        connection.execute(update(STUDIES).where(same).values(goal_reached=reason))

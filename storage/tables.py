@@ -62,6 +62,9 @@ STUDIES = Table(
     Column("facts", JSON_TEXT, nullable=False),  # fingerprint, statistics and target summary of the data, JSON
     Column("trial_budget", Integer),  # trials that may be started; null: no limit
     Column("device_seconds_budget", Float),
+    Column("wall_seconds_budget", Float),  # from the first claim
+    Column("begun_at", TIMESTAMP),  # when the first trial was claimed
+    Column("added_trials", Integer),  # part of trial_budget that `retry` and `enqueue` have added to the configured one
     Column("started", Integer, nullable=False, default=0),  # trials that our claims have started
     Column("goal_reached", Text),  # why no more trials are needed; null: they are
     Column("created_at", TIMESTAMP, nullable=False),

@@ -16,6 +16,7 @@ from storage import attempts, files, studies
 from storage.attempts import Claim
 from storage.endings import Ending
 from storage.errors import LeaseLost, StudyhallError
+from storage.history import History
 from storage.tables import StudyState
 from storage.trial_storage import TrialStorage
 from study._epoch_buffer import EpochBuffer
@@ -28,7 +29,7 @@ from study._trial_log import epoch_line
 from study._trial_record import epoch_json, trial_record
 from study.artifacts import artifacts_of
 from study.files import WEIGHTS, attempt_folder, keep_best_weights, remove_all_but, remove_others
-from study.goals import goal_reached
+from study.goals import goal_reached, has_goal
 from study.plan import Plan
 from study.proposals import Proposals
 from study.pruning import make_pruning
@@ -60,6 +61,7 @@ class Ledger:
         self._alone = False
         self._chores: list[Callable[[], None]] = []
         self._epochs = EpochBuffer(storage.database)
+        self._history = History(storage.database, stored.study_id)
         self._sampled: dict[str, Mapping[str, Any]] = {}
         self._pruning = make_pruning(plan, storage, stored.name, stored.study_id)
         self._equal_reasons: list[str] = []
@@ -144,7 +146,8 @@ class Ledger:
         self._chores.append(partial(remove_all_but, self.stored, claim, ending.weights))
         if ending.state is TrialState.COMPLETE:
             self._chores.append(partial(keep_best_weights, self._database, self.stored, self._plan))
-            self._note_goal(ending)
+        if ending.state is not TrialState.FAIL:
+            self._note_goal()
         self._note_mistake(ending)
 
     def _with_files(self, claim: Claim, ending: Ending) -> Ending:
@@ -221,11 +224,14 @@ class Ledger:
     def _remove(self, claim: Claim) -> None:
         files.remove(attempt_folder(self.stored, claim))
 
-    def _note_goal(self, ending: Ending) -> None:
-        plan = replace(self._plan, config=self.stored.config)  # the goal may have been changed meanwhile
-        reason = goal_reached(plan, [ending.attributes or {}])
-        if reason is not None:
-            studies.set_goal_reached(self._database, self.stored.study_id, reason)
+    def _note_goal(self) -> None:
+        """End the search if a goal is reached by what all agents have written."""
+        if not has_goal(self.stored.config.budget):
+            return
+        stored = load_stored(self._database, self.stored.name)  # the goal may have been changed meanwhile
+        reason = goal_reached(replace(self._plan, config=stored.config), self._history.read())
+        if reason is not None and stored.record.goal_reached is None:
+            studies.set_goal_reached(self._database, stored.record, reason)
 
     def _note_mistake(self, ending: Ending) -> None:
         if ending.failure not in MISTAKES:

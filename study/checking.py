@@ -14,6 +14,7 @@ from storage.errors import ConfigError
 from study._explaining import shown
 from study._space import MODEL, Space
 from study.costs import Cost, build_defaults, family_costs
+from study.goals import limits
 from study.loading import load_config
 from study.plan import Facts, Plan, build_plan, gather_facts, open_data
 
@@ -51,6 +52,7 @@ class CheckReport:
         events: By part of the split.
         data_mb: Of the training and validation events, which each host holds once.
         trials: The budget; None without a limit.
+        ends: All that may end the search, in words.
         study_s: Core seconds of all trials if none is stopped early and families are drawn alike; None without a limit.
         searched: Name, range, condition and meaning of each searched hyperparameter.
         fixed: Values of the others.
@@ -64,6 +66,7 @@ class CheckReport:
     events: Mapping[str, int]
     data_mb: float
     trials: int | None
+    ends: Sequence[str]
     study_s: float | None
     searched: Sequence[Mapping[str, str]]
     fixed: Mapping[str, Any]
@@ -102,6 +105,7 @@ def check_study(path: Path, sets: Sequence[str]) -> CheckReport:
         events=facts.events,
         data_mb=round(held * math.prod(facts.shape) * dataset.file.dtype.itemsize / 2**20, 1),
         trials=trials,
+        ends=list(limits(config.budget)),
         study_s=None if trials is None else trials * statistics.mean(cost.trial_s for cost in families),
         searched=[described(plan.space, parameter) for parameter in plan.space.searched],
         fixed=plan.space.fixed,

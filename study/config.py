@@ -58,13 +58,16 @@ class BudgetSection(Section):
 
     trials: Count | None = 100
     gpu_hours: Positive | None = None
+    wall_time: Duration | None = None
+    no_improvement: Count | None = None
     trial_timeout: Duration | None = None
     until: dict[str, Number] | None = None
 
     @model_validator(mode="after")
     def _some_end(self) -> "BudgetSection":
-        if self.trials is None and self.gpu_hours is None and not self.until:
-            raise ValueError("a budget needs at least one of trials, gpu_hours, until")
+        ends = (self.trials, self.gpu_hours, self.wall_time, self.no_improvement, self.until or None)
+        if all(end is None for end in ends):
+            raise ValueError("a budget needs at least one of trials, gpu_hours, wall_time, no_improvement, until")
         return self
 
 

@@ -2,15 +2,13 @@
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from storage import studies
+from storage import enqueued, studies
 from storage.agents import user_and_host
 from storage.database import Database
 from storage.errors import ConfigError
 from storage.history import TrialRow, read_trials
-from storage.studies import Change
 from storage.tables import StudyState
-from study.config import StudyConfig
-from study.stored import budget_of, load_stored
+from study.stored import load_stored
 
 
 def set_study_state(database: Database, name: str, state: StudyState) -> None:
@@ -40,17 +38,8 @@ def retry_failed(database: Database, name: str) -> list[int]:
     failed = [row for row in rows if row.ours and row.state is TrialState.FAIL and row.number not in again]
     if not failed:
         raise ConfigError(f"study {name!r} has no failed trial that has not been enqueued again")
-    config, changes = _with_room(stored.config, len(failed))
-    studies.change_config(
-        database,
-        stored.study_id,
-        config.to_json(),
-        changes,
-        budget_of(config),
-        goal_reached=None,  # the retried trials shall run
-        changed_by=user_and_host(),
-        enqueued=[_again(row) for row in failed],
-    )
+    templates = [_again(row) for row in failed]
+    enqueued.enqueue(database, stored.study_id, templates, room=True, changed_by=user_and_host())
     return [row.number for row in failed]
 
 
@@ -58,11 +47,3 @@ def _again(row: TrialRow) -> FrozenTrial:
     """The trial to enqueue, as ``study.enqueue_trial`` makes it."""
     fixed = {"fixed_params": dict(row.parameters)}
     return create_trial(state=TrialState.WAITING, system_attrs=fixed, user_attrs={"retry_of": row.number})
-
-
-def _with_room(config: StudyConfig, more: int) -> tuple[StudyConfig, list[Change]]:
-    trials = config.budget.trials
-    if trials is None:
-        return config, []
-    budget = config.budget.model_copy(update={"trials": trials + more})
-    return config.model_copy(update={"budget": budget}), [Change("budget.trials", trials, trials + more)]

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import TrialState
-
 from objectives._task import Direction
 from storage import studies
 from storage._schema import upgrade_tables
@@ -147,7 +145,7 @@ def files_folder(database: Database, plan: Plan) -> str:
 def budget_of(config: StudyConfig) -> Budget:
     """The budget as the database enforces it."""
     hours = config.budget.gpu_hours
-    return Budget(config.budget.trials, None if hours is None else hours * 3600.0)
+    return Budget(config.budget.trials, None if hours is None else hours * 3600.0, config.budget.wall_time)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
@@ -173,14 +171,14 @@ def _update(database: Database, stored: StoredStudy, plan: Plan) -> None:
             + f"\nOnly {', '.join(CHANGEABLE)} may change. To search with the new one, start a study of another name: "
             f"studyhall launch … --set study.name={stored.name}-2"
         )
-    rows = [row for row in read_trials(database, stored.study_id) if row.ours and row.state is TrialState.COMPLETE]
+    rows = read_trials(database, stored.study_id)
     studies.change_config(
         database,
         stored.study_id,
         plan.config.to_json(),
         changes,
         budget_of(plan.config),
-        goal_reached=goal_reached(plan, [row.attributes for row in rows]),
+        goal_reached=goal_reached(plan, rows),
         changed_by=user_and_host(),
     )
 

@@ -15,8 +15,11 @@ from storage.claims import reap
 from storage.database import Database
 from storage.history import History, TrialRow, read_trials
 from storage.openings import list_openings
+from storage.studies import StudyRecord
 from storage.tables import AttemptState
+from study._improvement import Improvement, improvement
 from study._pace import Pace, pace_of
+from study.goals import hours
 from study.stored import StoredStudy
 
 
@@ -94,6 +97,11 @@ class Summary:
         return sum(self.counts.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
 
     @property
+    def improvement(self) -> Improvement:
+        """What its last trials have gained."""
+        return improvement(self.trials, self.direction)
+
+    @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
         return self.state == "finished"
@@ -102,6 +110,7 @@ class Summary:
         """As JSON types, without the table of trials."""
         tree = dataclasses.asdict(dataclasses.replace(self, trials=(), best=None))
         tree["best"] = trial_json(self.best) if self.best else None
+        tree["improvement"] = dataclasses.asdict(self.improvement)
         del tree["trials"]
         return tree
 
@@ -138,15 +147,16 @@ def summarise(
     waiting = [t for t in ours if t.attempt_state in (AttemptState.INTERRUPTED, AttemptState.LOST)]
     running = [t for t in ours if t.attempt_state is AttemptState.RUNNING]
     device_seconds = sum(trial.seconds for trial in ours)
-    state = _state(stored, running, [t for t in waiting if t.state is TrialState.RUNNING], device_seconds)
+    used = _used_up(stored.record, device_seconds)
+    state = _state(stored, running, [t for t in waiting if t.state is TrialState.RUNNING], used)
     best = next(iter(leaders(ours, stored.direction)), None)
     tested = {opening.number: opening for opening in list_openings(database, stored.study_id)}
     opened = tested.get(best.number) if best else None
-    pace = pace_of(ours, stored.record.budget.trials) if running else Pace(None, None)
+    pace = _pace(stored.record, ours) if running else Pace(None, None)
     return Summary(
         name=stored.name,
         state=state,
-        reason=stored.record.state_reason or stored.record.goal_reached,
+        reason=stored.record.state_reason or stored.record.goal_reached or used or None,
         metric=stored.metric,
         direction=stored.direction,
         budget=stored.record.budget.trials,
@@ -176,13 +186,28 @@ def leaders(trials: Sequence[TrialRow], direction: Direction) -> list[TrialRow]:
     return sorted(complete, key=lambda trial: (math.isnan(trial.value or 0), sign * (trial.value or 0), trial.number))
 
 
-def _state(stored: StoredStudy, running: Sequence[TrialRow], waiting: Sequence[TrialRow], device_seconds: float) -> str:
-    record, budget = stored.record, stored.record.budget
-    spent = budget.trials is not None and record.started >= budget.trials
-    spent_time = budget.device_seconds is not None and device_seconds >= budget.device_seconds
-    if (spent or spent_time or record.goal_reached) and not running and not waiting:
-        return "finished"
-    return str(record.state)
+def _used_up(record: StudyRecord, device_seconds: float) -> str | None:
+    """Which part of the budget lets no more trials start: empty for that of trials, which speaks for itself."""
+    budget = record.budget
+    if budget.wall_seconds is not None and record.wall_s is not None and record.wall_s >= budget.wall_seconds:
+        return f"budget.wall_time {hours(budget.wall_seconds)} is over"
+    if budget.device_seconds is not None and device_seconds >= budget.device_seconds:
+        return f"budget.gpu_hours {budget.device_seconds / 3600:g} is used"
+    return "" if budget.trials is not None and record.started >= budget.trials else None
+
+
+def _state(stored: StoredStudy, running: Sequence[TrialRow], waiting: Sequence[TrialRow], used: str | None) -> str:
+    ends = used is not None or stored.record.goal_reached is not None
+    return "finished" if ends and not running and not waiting else str(stored.record.state)
+
+
+def _pace(record: StudyRecord, ours: Sequence[TrialRow]) -> Pace:
+    """How fast it goes; it ends with its budget of trials or with its time, whichever is first."""
+    pace, limit = pace_of(ours, record.budget.trials), record.budget.wall_seconds
+    if limit is None or record.wall_s is None:
+        return pace
+    left = max(0.0, limit - record.wall_s)
+    return Pace(pace.rate, left if pace.eta_s is None else min(left, pace.eta_s))
 
 
 def _running(trial: TrialRow, workers: Sequence[WorkerRow]) -> Running:

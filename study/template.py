@@ -35,6 +35,8 @@ def study_file(inspection: Inspection, data: Path, layout: Layout) -> str:
             "",
             "budget:",
             _line("  trials: 50", "exactly so many are started, over all workers and hosts"),
+            _line("  # wall_time: 12h", "no trial is started later than so long after the first"),
+            _line("  # no_improvement: 50", "no trial is started once so many have ended without a better one"),
             _line("  # trial_timeout: 4h", "a trial that takes longer fails"),
             "",
             "data:",

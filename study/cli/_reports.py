@@ -49,6 +49,8 @@ def check_report(console: Console, report: "CheckReport") -> None:
         trials += f", about {duration(report.study_s)} on one core if none were stopped early"
     events = ", ".join(f"{count:,} {part}" for part, count in report.events.items())
     lines = {"events": f"{events}; {report.data_mb:g} MB to train on, held once per host", "trials": trials}
+    if len(report.ends) > 1:
+        lines["ends after"] = " or ".join(report.ends)
     lines["fixed"] = ", ".join(f"{name} {_value(value)}" for name, value in report.fixed.items())
     lines["searched"] = f"{len(report.searched)} hyperparameters"
     if report.unused:

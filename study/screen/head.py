@@ -88,6 +88,18 @@ def best(summary: Summary) -> Text:
     return line
 
 
+def gain(summary: Summary) -> list[Text]:
+    """What the last trials have gained; nothing before a trial is complete."""
+    found = summary.improvement
+    if found.best is None or found.since is None:
+        return []
+    since = "the last one" if found.since == 0 else f"{found.since} trials ago"
+    if found.gain is None:
+        return [Text(f"last improvement {since}, of {found.trials} with a result")]
+    gained = f"{number(found.gain)} (from {number(found.before)})" if found.gain else "nothing"
+    return [Text(f"last {found.last} trials gained {gained}; last improvement {since}")]
+
+
 def tested(summary: Summary) -> Text:
     """How often anybody has looked at the test events."""
     return Text(f"test events opened for {summary.tested} of {summary.finished} trials")

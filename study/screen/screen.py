@@ -28,7 +28,7 @@ def screen(summary: Summary, look: Look) -> list[Text]:
     ]
     sections = [
         Section([*notice, *upper], rank=0),
-        Section(head.curve(summary, look), rank=5, least=0),
+        Section([*head.curve(summary, look), *head.gain(summary)], rank=5, least=0),
         Section(workers(summary, look), rank=1, least=3, what="workers"),
         Section(leaders(summary, look), rank=2, least=4),
         Section(failures(summary), rank=3),

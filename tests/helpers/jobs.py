@@ -44,7 +44,14 @@ def took(database: Database, study_id: int, *, lease_s: float = 60.0, retries: i
     return claimed
 
 
-def create(url: str, name: str = "study", *, trials: int | None = 10, seconds: float | None = None) -> bool:
+def create(
+    url: str,
+    name: str = "study",
+    *,
+    trials: int | None = 10,
+    seconds: float | None = None,
+    wall: float | None = None,
+) -> bool:
     """Create a study; whether this call created it."""
     return studies.create_study(
         url,
@@ -53,7 +60,7 @@ def create(url: str, name: str = "study", *, trials: int | None = 10, seconds: f
         metric_names=["accuracy"],
         config={"study": {"name": name}},
         facts={"count": 3},
-        budget=Budget(trials, seconds),
+        budget=Budget(trials, seconds, wall),
     )
 
 

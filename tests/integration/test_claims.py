@@ -19,6 +19,7 @@ from storage.clock import utc_now
 from storage.database import Database
 from storage.endings import Ending
 from storage.history import TrialRow, read_trials
+from storage.studies import Budget
 from storage.tables import ATTEMPTS, AttemptState, StudyState
 
 COMPLETE = Ending(TrialState.COMPLETE, values=(0.5,))
@@ -156,7 +157,7 @@ def test_unfinished_trials_are_taken_though_the_budget_is_spent_or_the_goal_reac
 ) -> None:
     study_id = study(url, database, trials=1)
     attempts.hand_back(database, took(database, study_id))
-    studies.set_goal_reached(database, study_id, "accuracy 0.9 reached 0.8")
+    studies.set_goal_reached(database, studies.load_study(database, "study"), "accuracy 0.9 reached 0.8")
 
     assert took(database, study_id).attempt == 2
 
@@ -260,7 +261,7 @@ def test_a_study_that_is_gone_counts_as_stopped(url: str, database: Database) ->
 def test_nothing_new_starts_once_the_goal_is_reached(url: str, database: Database) -> None:
     study_id = study(url, database)
     running = took(database, study_id)
-    studies.set_goal_reached(database, study_id, "accuracy 0.9 reached 0.8")
+    studies.set_goal_reached(database, studies.load_study(database, "study"), "accuracy 0.9 reached 0.8")
 
     assert take(database, study_id) is Refusal.WAIT
     attempts.finish(database, running, COMPLETE)
@@ -274,6 +275,37 @@ def test_nothing_new_starts_once_the_device_seconds_are_used(url: str, database:
     attempts.finish(database, claimed, COMPLETE)
 
     assert take(database, study_id) is Refusal.DONE
+
+
+def test_nothing_new_starts_once_the_wall_time_since_the_first_claim_is_over(url: str, database: Database) -> None:
+    study_id = study(url, database, trials=None, wall=0.2)
+    first = took(database, study_id)
+    time.sleep(0.3)
+
+    assert take(database, study_id) is Refusal.WAIT
+    attempts.finish(database, first, COMPLETE)
+    assert take(database, study_id) is Refusal.DONE
+    studies.change_config(database, study_id, {}, [], Budget(None, None, 60.0), goal_reached=None, changed_by="me@here")
+    assert took(database, study_id).number == 1
+
+
+def test_wall_time_does_not_begin_before_the_first_claim(url: str, database: Database) -> None:
+    study_id = study(url, database, trials=None, wall=0.2)
+    before = studies.load_study(database, "study").wall_s
+    time.sleep(0.3)
+
+    assert before is None
+    assert took(database, study_id).number == 0
+
+
+def test_a_goal_is_not_noted_by_a_configuration_that_has_been_changed(url: str, database: Database) -> None:
+    study_id = study(url, database)
+    read = studies.load_study(database, "study")
+    studies.change_config(database, study_id, {"new": 1}, [], Budget(9, None), goal_reached=None, changed_by="me@here")
+
+    studies.set_goal_reached(database, read, "by the former configuration")
+
+    assert studies.load_study(database, "study").goal_reached is None
 
 
 def test_device_seconds_of_a_lost_attempt_end_with_its_lease(url: str, database: Database) -> None:
@@ -296,7 +328,7 @@ def test_a_larger_budget_lets_the_study_go_on(url: str, database: Database) -> N
     attempts.finish(database, took(database, study_id), COMPLETE)
     assert take(database, study_id) is Refusal.DONE
 
-    studies.change_config(database, study_id, {}, [], studies.Budget(2, None), goal_reached=None, changed_by="me@here")
+    studies.change_config(database, study_id, {}, [], Budget(2, None), goal_reached=None, changed_by="me@here")
 
     assert took(database, study_id).number == 1
 
