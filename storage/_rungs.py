@@ -21,7 +21,7 @@ class Standing:
 
     Attributes:
         others: Other trials that have reached it.
-        higher, lower: How many of them have a higher, or a lower value.
+        higher, lower: How many of them stand above it, or below; between equal values lots decide.
     """
 
     others: int
@@ -34,19 +34,28 @@ class Rung:
     """Of one epoch: the trials that have reached it, and their values but NaN in order."""
 
     trials: set[int] = field(default_factory=set)
-    ordered: list[float] = field(default_factory=list)
+    ordered: list[tuple[float, int]] = field(default_factory=list)
 
     def add(self, trial_id: int, value: float) -> None:
         """A trial has reached it; what was added before stays."""
         if trial_id not in self.trials:
             self.trials.add(trial_id)
             if value == value:
-                insort(self.ordered, value)
+                insort(self.ordered, (value, _lot(trial_id)))
 
     def standing(self, trial_id: int, value: float) -> Standing:
         """Where a trial's value, which need not have been added yet, stands among all others."""
-        higher, lower = len(self.ordered) - bisect_right(self.ordered, value), bisect_left(self.ordered, value)
+        ordered, place = self.ordered, (value, _lot(trial_id))
+        higher, lower = len(ordered) - bisect_right(ordered, place), bisect_left(ordered, place)
         return Standing(len(self.trials) - (trial_id in self.trials), higher, lower)
+
+
+def _lot(trial_id: int) -> int:
+    """A number that every agent knows of a trial, and that does not favour the early ones.
+
+    Source: multiplicative hashing, D. Knuth, The Art of Computer Programming, volume 3, section 6.4.
+    """
+    return trial_id * 2654435761 % 2**32
 
 
 class RungReader:

@@ -2,7 +2,9 @@
 
 Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020. At each rung (1, 3, 9, …
 epochs) a trial goes on if it is among the best third of all trials that have reached the rung so far, whether they run
-still, were stopped or are done. The decisions are those of Optuna's `SuccessiveHalvingPruner`.
+still, were stopped or are done. The decisions are those of Optuna's `SuccessiveHalvingPruner`, but that of trials with
+equal values not all go on: lots decide, for a rung must not let more pass where values are coarse, as an accuracy at
+the level of chance is.
 """
 
 import math
@@ -43,7 +45,7 @@ class Halving:
         Args:
             value: Its own.
             others: How many other trials have reached the rung.
-            better: How many of them have a better value.
+            better: How many of them are better, or equal and drawn before it.
         """
         if math.isnan(value):
             return True

@@ -21,7 +21,7 @@ from storage.tables import StudyState
 from storage.trial_storage import TrialStorage
 from study._epoch_buffer import EpochBuffer
 from study._failures import failed
-from study._messages import Order, TrialJob
+from study._messages import Failed, Order, TrialJob
 from study._outcomes import ending_of, log_outcome, reason_of
 from study._scribing import Scribe
 from study._trial_files import write_trial_files
@@ -31,7 +31,7 @@ from study.artifacts import artifacts_of
 from study.files import WEIGHTS, attempt_folder, keep_best_weights, remove_all_but, remove_others
 from study.goals import goal_reached, has_goal
 from study.plan import Plan
-from study.proposals import Proposals
+from study.proposals import Proposals, SpaceExhausted
 from study.pruning import make_pruning
 from study.stored import StoredStudy, load_stored
 
@@ -76,6 +76,10 @@ class Ledger:
             sampled = self._proposals.propose(claim)
         except LeaseLost as lost:
             logger.warning("%s; it is dropped here", lost)
+            return None
+        except SpaceExhausted as exhausted:
+            self.end(claim, ending_of(Failed("duplicate", str(exhausted), str(exhausted)), device, weights=""))
+            studies.set_goal_reached(self._database, self.stored.record, str(exhausted))
             return None
         except (StudyhallError, StorageInternalError, SQLAlchemyError):
             raise

@@ -97,7 +97,7 @@ class Failed:
     """A trial could not be finished.
 
     Attributes:
-        failure: Its class: ``oom``, ``nan``, ``data`` or ``error``.
+        failure: Its class: ``oom``, ``nan``, ``duplicate``, ``data`` or ``error``.
         reason: One line.
         details: The traceback, or the reason again.
         broken: Whether the worker cannot train another trial.
@@ -129,7 +129,7 @@ class HandedBack:
     checkpoint: str | None
 
 
-PRUNED_FAILURES = ("oom", "nan")
+PRUNED_FAILURES = ("oom", "nan", "duplicate")
 """Told as PRUNED: samplers learn from such trials and ignore failed ones."""
 
 

@@ -1,7 +1,7 @@
 """All parameters of a trial, proposed by Optuna's own code and held back until they are complete."""
 
 import copy
-from collections.abc import Container
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import optuna
@@ -11,6 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from storage._optuna import forget_cached_trials, reading_from
 from study.space import Space
+
+View = Callable[[Sequence[FrozenTrial]], list[FrozenTrial]]
+"""What a sampler is shown of a study's trials."""
 
 Parameters = dict[str, tuple[float, BaseDistribution]]
 """Internal value and distribution by name, as Optuna's storage takes them."""
@@ -23,8 +26,8 @@ class _HoldsParameters:
     trial's parameters, and in a study of many workers most of its time went there.
     """
 
-    def __init__(self, storage: BaseStorage, known: FrozenTrial | None) -> None:
-        self._storage, self._known = storage, known
+    def __init__(self, storage: BaseStorage, known: FrozenTrial | None, view: View) -> None:
+        self._storage, self._known, self._view = storage, known, view
         self._trials: dict[int, list[FrozenTrial]] = {}
         self.parameters: Parameters = {}
 
@@ -32,7 +35,7 @@ class _HoldsParameters:
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         if study_id not in self._trials:
-            self._trials[study_id] = self._storage.get_all_trials(study_id, deepcopy=False)
+            self._trials[study_id] = self._view(self._storage.get_all_trials(study_id, deepcopy=False))
         trials = [trial for trial in self._trials[study_id] if states is None or trial.state in states]
         return copy.deepcopy(trials) if deepcopy else trials
 
@@ -55,7 +58,9 @@ Sampled = tuple[dict[str, Any], Parameters]
 """All sampled values by name, and those that are new and must be written."""
 
 
-def sample(study: optuna.Study, space: Space, trial_id: int, *, known: FrozenTrial | None = None) -> Sampled:
+def sample(
+    study: optuna.Study, space: Space, trial_id: int, *, known: FrozenTrial | None = None, view: View = list
+) -> Sampled:
     """Propose what the trial does not have yet, exactly as ``Trial.suggest_*`` would.
 
     Args:
@@ -63,8 +68,9 @@ def sample(study: optuna.Study, space: Space, trial_id: int, *, known: FrozenTri
         space: What is searched.
         trial_id: A running trial; enqueued values and those that it has already win.
         known: The trial, where nobody can have given it a value yet: it is not read then.
+        view: Of the other trials.
     """
     forget_cached_trials(study)
-    held = _HoldsParameters(study._storage, known)
+    held = _HoldsParameters(study._storage, known, view)
     with reading_from(study, held):
         return space.sample(optuna.Trial(study, trial_id)), held.parameters

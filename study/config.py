@@ -167,10 +167,11 @@ Named = Annotated[NamedSection, BeforeValidator(_named)]
 
 
 class SearchSection(Section):
-    """How parameters are proposed and bad trials stopped."""
+    """How parameters are proposed and bad trials stopped; `repeat`: a configuration may be trained again."""
 
     sampler: Named = NamedSection(name="tpe")
     pruner: Named = NamedSection(name="asha")
+    repeat: Flag = False
 
 
 class RetrySection(Section):

@@ -1,21 +1,35 @@
 """Parameters for a claimed trial, from the study's sampler."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
+from optuna.distributions import FloatDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
 
 from storage import attempts
 from storage._optuna import new_trial
 from storage.attempts import Claim
 from storage.database import Database
-from study._sampling import Sampled, sample
+from study._rungs import rungs_of
+from study._sampling import Parameters, Sampled, View, sample
+from study._standings import Standings
 from study.plan import Plan
-from study.search import make_sampler
+from study.search import make_sampler, random_sampler
 
 AHEAD = ("tpe", "random")
 """Samplers that write nothing and count nothing, so that a trial's parameters may be proposed before it is claimed."""
+LISTED = ("grid", "brute_force")
+"""Samplers that go through all configurations and tell by themselves when there are no more."""
 NO_TRIAL = -1
 """Stands for the id of a trial that is not there yet."""
+DRAWS = 300
+"""Random draws in search of a configuration that is new; so many in vain miss one in 100 with a chance of 5 %."""
+
+
+class SpaceExhausted(Exception):
+    """No configuration was found that has not been trained."""
 
 
 class Proposals:
@@ -23,18 +37,25 @@ class Proposals:
 
     The default sampler takes 50 ms for a trial at first and a second at 10,000 trials, so a worker should not wait for
     it. What is proposed ahead has not seen the trials that end meanwhile; a study of several workers has that anyway.
+
+    No configuration is proposed twice unless the study says so (``search.repeat``) or searches nothing; one that
+    somebody enqueues is his to say, and two agents that propose at the same instant do not see each other.
     """
 
     def __init__(self, database: Database, study: optuna.Study, plan: Plan) -> None:
         self._database, self._study, self._plan = database, study, plan
         self._ahead: tuple[int, Sampled] | None = None
-        self._can_be_ahead = plan.config.search.sampler.name in AHEAD
+        sampler = plan.config.search.sampler.name
+        self._can_be_ahead = sampler in AHEAD
+        self._may_repeat = plan.config.search.repeat or sampler in LISTED or not plan.space.searched
+        self._view = view_of(plan)
 
     def propose(self, claim: Claim) -> dict[str, Any]:
         """The trial's sampled parameters, written to the database together; those it has already stay as they are.
 
         Raises:
             LeaseLost: Somebody else has taken over the trial.
+            SpaceExhausted: Every configuration has been tried.
         """
         values, new = self._for(claim)
         if new:
@@ -44,7 +65,10 @@ class Proposals:
     def prepare(self, number: int) -> None:
         """Propose for the trial of this number, which is still to be started, unless that has been done."""
         if self._can_be_ahead and (self._ahead is None or self._ahead[0] != number):
-            self._ahead = number, self._sample(number, NO_TRIAL, fresh=True)
+            try:
+                self._ahead = number, self._sample(number, NO_TRIAL, fresh=True)
+            except SpaceExhausted:
+                self._can_be_ahead = False  # to find it out takes many draws; once more, when the trial is there
 
     def _for(self, claim: Claim) -> Sampled:
         ahead, self._ahead = self._ahead, None
@@ -53,6 +77,40 @@ class Proposals:
         return self._sample(claim.number, claim.trial_id, fresh=claim.fresh)
 
     def _sample(self, number: int, trial_id: int, *, fresh: bool) -> Sampled:
-        self._study.sampler = make_sampler(self._plan.config, number, self._plan.space)
+        config = self._plan.config
+        sampled = self._ask(make_sampler(config, number, self._plan.space), number, trial_id, fresh=fresh)
+        if not fresh or self._may_repeat:
+            return sampled
+        for draw in range(1, DRAWS + 1):
+            if not self._known(sampled[1], trial_id):
+                return sampled
+            sampled = self._ask(random_sampler(config, number, draw), number, trial_id, fresh=fresh)
+        raise SpaceExhausted(
+            f"no configuration is left: {DRAWS} draws gave only ones that have been tried; widen the space, or set "
+            "search.repeat: true to train them again"
+        )
+
+    def _ask(self, sampler: BaseSampler, number: int, trial_id: int, *, fresh: bool) -> Sampled:
+        self._study.sampler = sampler
         known = new_trial(number, trial_id) if fresh else None
-        return sample(self._study, self._plan.space, trial_id, known=known)
+        return sample(self._study, self._plan.space, trial_id, known=known, view=self._view)
+
+    def _known(self, parameters: Parameters, trial_id: int) -> bool:
+        """Whether a trial that has not failed has the same parameters."""
+        if any(isinstance(kind, FloatDistribution) and kind.step is None for _, kind in parameters.values()):
+            return False  # a real number does not come twice
+        values = {name: kind.to_external_repr(value) for name, (value, kind) in parameters.items()}
+        trials = self._study._storage.get_all_trials(self._study._study_id, deepcopy=False)
+        return any(_same(trial, values) for trial in trials if trial._trial_id != trial_id)
+
+
+def _same(trial: FrozenTrial, values: Mapping[str, Any]) -> bool:
+    return trial.state is not TrialState.FAIL and trial.params == values
+
+
+def view_of(plan: Plan) -> View:
+    """What the study's sampler is shown of its trials: a fair order where halving stops them, else what they are."""
+    rungs: Sequence[int] = rungs_of(plan)
+    if not rungs or plan.config.search.sampler.name != "tpe":
+        return list
+    return Standings(rungs, plan.direction).shown

@@ -33,8 +33,7 @@ def make_sampler(config: StudyConfig, number: int, space: Space) -> BaseSampler:
     Raises:
         ConfigError: No sampler of that name, or an option that it does not take; or the space does not suit it.
     """
-    chosen = config.search.sampler
-    seed = int.from_bytes(hashlib.sha256(f"{config.study.seed}/{number}".encode()).digest()[:4])
+    chosen, seed = config.search.sampler, _seed(config, f"{number}")
     if chosen.name == "tpe":
         return _tpe(config, seed)
     if chosen.name == "partial_fixed":
@@ -50,6 +49,15 @@ def make_sampler(config: StudyConfig, number: int, space: Space) -> BaseSampler:
         listed_values(chosen.name, space)
     sampler: BaseSampler = make(SAMPLER, chosen.name, cls, chosen.options, ours)
     return sampler
+
+
+def random_sampler(config: StudyConfig, number: int, draw: int) -> BaseSampler:
+    """One that takes no notice of results; another for each draw, from 1, for the same trial."""
+    return RandomSampler(seed=_seed(config, f"{number}/{draw}"))
+
+
+def _seed(config: StudyConfig, of: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{config.study.seed}/{of}".encode()).digest()[:4])
 
 
 def make_pruner(config: StudyConfig) -> BasePruner:
