@@ -16,6 +16,7 @@ from storage._reaping import expired, reap_expired
 from storage.attempts import Claim, held_seconds
 from storage.clock import awake, seconds_between, utc_now
 from storage.database import Database, retried
+from storage.pausing import end_paused, promoted
 from storage.tables import ATTEMPTS, STUDIES, AttemptState, StudyState
 
 
@@ -58,8 +59,9 @@ def claim(
     lease_s: float,
     lost_retries: int,
     reap_until: float = math.inf,
+    promote: Sequence[int] = (),
 ) -> Claim | Refusal:
-    """Take one trial: a lost or interrupted one first, then an enqueued one, then a new one within the budget.
+    """Take one trial: a lost or interrupted one first, then a promoted, an enqueued, or a new one within the budget.
 
     One transaction, under a lock on the study's row: one trial is never handed to two callers, nor are more
     trials started than the budget, on any database. Leases that have expired are noticed here.
@@ -70,15 +72,22 @@ def claim(
         lost_retries: Attempts that a trial may lose before it fails.
         reap_until: `awake` time after which leases are not reaped: whoever has waited for the database so long renews
             first, and lets others do so.
+        promote: Ids of paused trials that may go on, best first.
     """
     # Made before the first try: a try after an unanswered COMMIT finds its own attempt by it.
     who = _Claimant(uuid.uuid4().hex, agent_id, slot)
-    return _claim(database, study_id, who, lease_s, lost_retries, reap_until)
+    return _claim(database, study_id, who, lease_s, lost_retries, reap_until, promote)
 
 
 @retried
 def _claim(
-    database: Database, study_id: int, who: _Claimant, lease_s: float, lost_retries: int, reap_until: float
+    database: Database,
+    study_id: int,
+    who: _Claimant,
+    lease_s: float,
+    lost_retries: int,
+    reap_until: float,
+    promote: Sequence[int],
 ) -> Claim | Refusal:
     with database.write(durable=False) as connection:
         study = _lock(connection, study_id)
@@ -86,7 +95,7 @@ def _claim(
         who.tried = True
         if taken is None:
             reaping = awake() < reap_until
-            found = _next_trial(connection, study_id, study, lost_retries if reaping else None)
+            found = _next_trial(connection, study_id, study, lost_retries if reaping else None, promote)
             if isinstance(found, Refusal):
                 return found
             taken = found
@@ -162,7 +171,9 @@ def _own(connection: Connection, token: str) -> _Taken | None:
     return _Taken(row.trial_id, row.number, row.attempt, *_progress(connection, row.trial_id))
 
 
-def _next_trial(connection: Connection, study_id: int, study: Any, lost_retries: int | None) -> _Taken | Refusal:
+def _next_trial(
+    connection: Connection, study_id: int, study: Any, lost_retries: int | None, promote: Sequence[int]
+) -> _Taken | Refusal:
     if study is None:
         return Refusal.STOPPED
     if study.state in _REFUSALS:
@@ -173,8 +184,16 @@ def _next_trial(connection: Connection, study_id: int, study: Any, lost_retries:
         unfinished = _unfinished(connection, study_id)
         if unfinished is not None:
             return unfinished
-    if study.goal_reached or _spent(connection, study):
-        return Refusal.WAIT if _any_runs(connection, study_id) else Refusal.DONE
+    over = study.goal_reached or _time_spent(connection, study)
+    if not over and promoted(connection, promote):
+        goes_on = _unfinished(connection, study_id)  # no other waits, or it had been taken above
+        if goes_on is not None:
+            return goes_on
+    if over or (study.trial_budget is not None and study.started >= study.trial_budget):
+        if _any_runs(connection, study_id):
+            return Refusal.WAIT
+        end_paused(connection, study_id)
+        return Refusal.DONE
     counted = {"started": STUDIES.c.started + 1, "begun_at": func.coalesce(STUDIES.c.begun_at, utc_now())}
     connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(counted))
     return _enqueued(connection, study_id) or _new(connection, study_id)
@@ -192,11 +211,9 @@ _WANTS_CARE = (
 """Whether an attempt has expired, or has once ended before its trial."""
 
 
-def _spent(connection: Connection, study: Any) -> bool:
-    if study.overdue or (study.trial_budget is not None and study.started >= study.trial_budget):
-        return True
+def _time_spent(connection: Connection, study: Any) -> bool:
     limit = study.device_seconds_budget
-    return limit is not None and device_seconds(connection, study.study_id) >= limit
+    return bool(study.overdue) or (limit is not None and device_seconds(connection, study.study_id) >= limit)
 
 
 _REFUSALS = {
@@ -250,7 +267,7 @@ def _progress(connection: Connection, trial_id: int) -> tuple[str | None, int]:
 def _checkpoint(attempts: Sequence[Any]) -> str | None:
     """Of attempts, newest first; one that failed by itself leaves none, as it would fail there again."""
     for row in attempts:
-        if row.failure not in (None, "interrupted", "lost"):
+        if row.failure not in (None, "interrupted", "lost", "paused"):
             return None
         if row.checkpoint is not None:
             return str(row.checkpoint)

@@ -146,7 +146,7 @@ def _trial(
         attempts=len(attempts),
         attempt_state=last.state if last else None,
         failure=last.failure if last else None,
-        message=last.message if last else None,
+        message=last.message if last and last.state is not AttemptState.PAUSED else None,
         agent_id=last.agent_id if last else None,
         slot=last.slot if last else None,
         seconds=sum(map(held_seconds, attempts)),

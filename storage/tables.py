@@ -40,6 +40,7 @@ class AttemptState(enum.StrEnum):
     RUNNING = "running"  # leased to an agent
     INTERRUPTED = "interrupted"  # handed back; the trial waits for its next attempt
     LOST = "lost"  # the lease expired and somebody noticed
+    PAUSED = "paused"  # stopped at a rung; the trial waits to be promoted or given up
     FINISHED = "finished"  # the trial has its end
 
 

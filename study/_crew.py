@@ -87,7 +87,10 @@ class Crew:
             self._ledger.hand_back(claim, message.checkpoint)
         elif isinstance(message, Done | Failed):
             ending = ending_of(message, worker.device, weights=self._ledger.weights(claim), token=claim.token)
-            self._ledger.end(claim, ending)
+            if isinstance(message, Done) and message.checkpoint is not None:
+                self._ledger.pause(claim, message.checkpoint, ending)
+            else:
+                self._ledger.end(claim, ending)
 
     def _died(self, worker: Worker) -> None:
         if worker.claim is None or not worker.begun:

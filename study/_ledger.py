@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives._fit_settings import EpochResult
-from storage import attempts, files, studies
+from storage import attempts, files, pausing, studies
 from storage.attempts import Claim
 from storage.endings import Ending
 from storage.errors import LeaseLost, StudyhallError
@@ -28,7 +28,14 @@ from study._trial_files import write_trial_files
 from study._trial_log import epoch_line
 from study._trial_record import epoch_json, trial_record
 from study.artifacts import artifacts_of
-from study.files import WEIGHTS, attempt_folder, keep_best_weights, remove_all_but, remove_others
+from study.files import (
+    WEIGHTS,
+    attempt_folder,
+    keep_best_weights,
+    remove_all_but,
+    remove_others,
+    remove_trial,
+)
 from study.goals import goal_reached, has_goal
 from study.plan import Plan
 from study.proposals import Proposals, SpaceExhausted
@@ -56,7 +63,6 @@ class Ledger:
     def __init__(self, storage: TrialStorage, stored: StoredStudy, plan: Plan) -> None:
         self._database, self.stored, self._plan = storage.database, stored, plan
         study = optuna.load_study(study_name=stored.name, storage=storage)
-        self._proposals = Proposals(storage.database, study, plan)
         self._next = 0
         self._alone = False
         self._chores: list[Callable[[], None]] = []
@@ -64,6 +70,7 @@ class Ledger:
         self._history = History(storage.database, stored.study_id)
         self._sampled: dict[str, Mapping[str, Any]] = {}
         self._pruning = make_pruning(plan, storage, stored.name, stored.study_id)
+        self._proposals = Proposals(storage.database, study, plan, paused=self._paused)
         self._equal_reasons: list[str] = []
 
     def begin(self, claim: Claim, device: str) -> TrialJob | None:
@@ -71,7 +78,8 @@ class Ledger:
 
         A sampler's mistake, or a value that somebody enqueued, must not end the agent.
         """
-        self._alone, self._next = claim.number == self._next, claim.number + 1
+        if claim.attempt == 1:
+            self._alone, self._next = claim.number == self._next, claim.number + 1
         try:
             sampled = self._proposals.propose(claim)
         except LeaseLost as lost:
@@ -128,7 +136,49 @@ class Ledger:
             return Order.HAND_BACK
         if result.epoch < claim.reported:  # an earlier attempt was let through here
             return Order.CONTINUE
-        return Order.PRUNE if self._pruning.stops(claim, result.epoch, value) else Order.CONTINUE
+        if not self._pruning.stops(claim, result.epoch, value):
+            return Order.CONTINUE
+        waiting = self._pruning.pausing
+        return Order.PAUSE if waiting is not None and waiting.keeps(claim, result.epoch, value) else Order.PRUNE
+
+    def pause(self, claim: Claim, checkpoint: str, ending: Ending) -> None:
+        """Let a stopped trial wait at its rung, and give up those that need not wait any more."""
+        try:
+            pausing.pause(self._database, claim, checkpoint, ending, self._epochs.left(claim))
+        except LeaseLost as lost:
+            logger.warning("%s; its result is dropped here", lost)
+            self._remove(claim)
+            return
+        finally:
+            self._forget(claim)
+        log_outcome(claim, ending, self._plan.metric, paused=True)
+        remove_others(checkpoint)
+        self._chores.append(self._give_up_surplus)
+
+    def promotable(self) -> list[int]:
+        """Ids of waiting trials that may go on, best first."""
+        waiting = self._pruning.pausing
+        if waiting is None:
+            return []
+        record = self.stored.record
+        waiting.left = None if record.budget.trials is None else max(0, record.budget.trials - record.started)
+        pausing.look(self._database, waiting.read)
+        return waiting.promotable()
+
+    def tidy(self) -> None:
+        """Remove what trials have left that were given up with the study's end."""
+        for number in [] if self._pruning.pausing is None else [t.number for t in self._pruning.pausing.waiting]:
+            remove_trial(self.stored, number)
+
+    def _paused(self) -> list[int]:
+        return [] if self._pruning.pausing is None else [trial.trial_id for trial in self._pruning.pausing.waiting]
+
+    def _give_up_surplus(self) -> None:
+        self.promotable()
+        surplus = self._pruning.pausing.surplus() if self._pruning.pausing is not None else []
+        for number in pausing.give_up(self._database, self.stored.study_id, surplus) if surplus else []:
+            logger.info("trial %d is given up: others of its rung are better", number)
+            remove_trial(self.stored, number)
 
     def end(self, claim: Claim, ending: Ending) -> None:
         """Record how a trial ended, or that it is tried again."""

@@ -73,6 +73,7 @@ class Order(enum.Enum):
 
     CONTINUE = "continue"  # train the next epoch
     PRUNE = "prune"  # end here; the values so far stand
+    PAUSE = "pause"  # as PRUNE, but leave a checkpoint: the trial may go on later
     HAND_BACK = "hand back"  # stop at the next batch, the trial goes on elsewhere
 
 
@@ -84,12 +85,14 @@ class Done:
         value: The study's metric at the best epoch; finite.
         attributes: User attributes of the trial.
         carries: Whether the worker has written the trial's artifacts.
+        checkpoint: The file of its state, if it was paused.
     """
 
     value: float
     pruned: bool
     attributes: Mapping[str, Any]
     carries: bool = False
+    checkpoint: str | None = None
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,13 @@ def reason_of(ending: Ending) -> str:
     return str((ending.attributes or {}).get("reason", ""))
 
 
-def log_outcome(claim: Claim, ending: Ending, metric: str) -> None:
-    """The one place that logs how a trial ended."""
+def log_outcome(claim: Claim, ending: Ending, metric: str, *, paused: bool = False) -> None:
+    """The one place that logs how a trial ended, or that it waits."""
     if ending.failure is not None:
         logger.warning("trial %d %s (%s): %s", claim.number, ending.state.name, ending.failure, reason_of(ending))
         return
     epochs = (ending.attributes or {}).get("epochs", "?")
     logger.info(
-        "trial %d %s: %s %.4f after %s epochs", claim.number, ending.state.name, metric, ending.values[0], epochs
+        "trial %d %s: %s %.4f after %s epochs",
+        *(claim.number, "PAUSED" if paused else ending.state.name, metric, ending.values[0], epochs),
     )

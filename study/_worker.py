@@ -149,7 +149,7 @@ def _train(agent: _Agent, warm: _preload.Warm, job: TrialJob, run: TrialRun, che
         order = agent.ask(epoch)
         if order is Order.HAND_BACK:
             raise Interrupted("the agent wants the trial back")
-        if order is Order.PRUNE:
+        if order in (Order.PRUNE, Order.PAUSE):
             break
         place = checkpoints.write_if_due()
         if place is not None:
@@ -159,9 +159,12 @@ def _train(agent: _Agent, warm: _preload.Warm, job: TrialJob, run: TrialRun, che
     if run.value != run.value:
         reason = f"{warm.plan.metric} is not a number for the validation events, in any epoch"
         return Failed("nan", reason, reason)
-    if order is not Order.PRUNE:
+    if order is Order.CONTINUE:
         _save(run, join(job.folder, WEIGHTS))
-    return Done(run.value, order is Order.PRUNE, run.attributes() | {"attempts": job.attempt})
+    checkpoint = checkpoints.last_one() if order is Order.PAUSE else None
+    if checkpoint is not None:
+        reached("checkpoint", WRITTEN, job.number, job.attempt)
+    return Done(run.value, order is not Order.CONTINUE, run.attributes() | {"attempts": job.attempt}, False, checkpoint)
 
 
 def _save(run: TrialRun, place: str) -> None:

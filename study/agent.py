@@ -169,6 +169,8 @@ class Agent:
             refusal = self._claim_all(pool)
             self._ledger.meanwhile()
             if refusal in FINAL and not pool.busy:
+                if refusal is Refusal.DONE:
+                    self._ledger.tidy()
                 return refusal
             crew.listen(POLL_S, self._supervisor)
             crew.end_overdue()
@@ -214,6 +216,7 @@ class Agent:
             lease_s=stored.config.lease.seconds,
             lost_retries=stored.config.retry.lost,
             reap_until=(self._renewed_at or awake()) + stored.config.lease.seconds,
+            promote=self._ledger.promotable(),
         )
         if isinstance(claimed, Refusal):
             return claimed

@@ -23,15 +23,19 @@ def attempt_folder(stored: StoredStudy, claim: Claim) -> str:
 
 def remove_all_but(stored: StoredStudy, claim: Claim, weights: str | None) -> None:
     """Remove what the attempts at an ended trial have left, except its weights; a failure is only logged."""
-    trial = files.join(stored.files, f"trial-{claim.number}")
-    own = attempt_folder(stored, claim)
     if weights is None:
-        _quietly(trial)
+        remove_trial(stored, claim.number)
         return
+    trial, own = files.join(stored.files, f"trial-{claim.number}"), attempt_folder(stored, claim)
     for name in files.list_folder(trial):
         if files.join(trial, name) != own:
             _quietly(files.join(trial, name))
     remove_others(weights)
+
+
+def remove_trial(stored: StoredStudy, number: int) -> None:
+    """Remove all that the attempts at a trial have left; a failure is only logged."""
+    _quietly(files.join(stored.files, f"trial-{number}"))
 
 
 def remove_others(place: str) -> None:

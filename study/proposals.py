@@ -1,6 +1,6 @@
 """Parameters for a claimed trial, from the study's sampler."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -42,13 +42,23 @@ class Proposals:
     somebody enqueues is his to say, and two agents that propose at the same instant do not see each other.
     """
 
-    def __init__(self, database: Database, study: optuna.Study, plan: Plan) -> None:
+    def __init__(
+        self, database: Database, study: optuna.Study, plan: Plan, paused: Callable[[], Collection[int]] = tuple
+    ) -> None:
+        """For one study.
+
+        Args:
+            database: Where it is.
+            study: As Optuna knows it.
+            plan: Its configuration.
+            paused: Gives the ids of trials that wait at a rung, which the sampler takes for ended there.
+        """
         self._database, self._study, self._plan = database, study, plan
         self._ahead: tuple[int, Sampled] | None = None
         sampler = plan.config.search.sampler.name
         self._can_be_ahead = sampler in AHEAD
         self._may_repeat = plan.config.search.repeat or sampler in LISTED or not plan.space.searched
-        self._view = view_of(plan)
+        self._view = _view_of(plan, paused)
 
     def propose(self, claim: Claim) -> dict[str, Any]:
         """The trial's sampled parameters, written to the database together; those it has already stay as they are.
@@ -108,9 +118,10 @@ def _same(trial: FrozenTrial, values: Mapping[str, Any]) -> bool:
     return trial.state is not TrialState.FAIL and trial.params == values
 
 
-def view_of(plan: Plan) -> View:
+def _view_of(plan: Plan, paused: Callable[[], Collection[int]]) -> View:
     """What the study's sampler is shown of its trials: a fair order where halving stops them, else what they are."""
     rungs: Sequence[int] = rungs_of(plan)
     if not rungs or plan.config.search.sampler.name != "tpe":
         return list
-    return Standings(rungs, plan.direction).shown
+    standings = Standings(rungs, plan.direction)
+    return lambda trials: standings.shown(trials, frozenset(paused()))

@@ -20,6 +20,8 @@ SAMPLER, PRUNER = "search.sampler", "search.pruner"
 RANDOM_SHARE = 0.25
 """Share of trials that stay random after TPE's start, so that no part of the space is given up."""
 MOST_STARTUP_TRIALS = 40
+PAUSE = False
+"""Whether halving pauses by default."""
 SEQUENCES = ("qmc", "grid", "brute_force")
 """Samplers that count through one sequence, which must be the same for all trials."""
 
@@ -72,6 +74,9 @@ def make_pruner(config: StudyConfig) -> BasePruner:
 def _pruner(chosen: NamedSection, epochs: int) -> BasePruner:
     known = classes(optuna.pruners, BasePruner) | {"asha": SuccessiveHalvingPruner, "none": NopPruner}
     cls, options = find(PRUNER, chosen.name, known), chosen.options
+    beside = ("pause",) if chosen.name == "asha" else ()
+    if beside and not isinstance(options.pop("pause", PAUSE), bool):
+        raise ConfigError(f"{PRUNER} asha: pause is {shown(chosen.options['pause'])}; it must be true or false")
     if cls is PatientPruner:
         return _patient(options, epochs)
     defaults: dict[str, Any] = {}
@@ -79,8 +84,14 @@ def _pruner(chosen: NamedSection, epochs: int) -> BasePruner:
         defaults = {"min_resource": 1, "reduction_factor": 3}
     if chosen.name == "hyperband":
         defaults = {"max_resource": epochs}
-    pruner: BasePruner = make(PRUNER, chosen.name, cls, defaults | options, {})
+    pruner: BasePruner = make(PRUNER, chosen.name, cls, defaults | options, {}, beside=beside)
     return pruner
+
+
+def pauses(config: StudyConfig) -> bool:
+    """Whether halving pauses trials that it would stop, which may then be promoted."""
+    chosen = config.search.pruner
+    return chosen.name == "asha" and bool(chosen.options.get("pause", PAUSE))
 
 
 def _patient(options: dict[str, Any], epochs: int) -> BasePruner:

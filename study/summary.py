@@ -58,6 +58,7 @@ class Summary:
         others: Trials that other Optuna programs put into the study; they do not count.
         best: The best complete trial, or None.
         waiting: Trials handed back or lost that the next worker takes up.
+        paused: Trials that wait at a rung to be promoted or given up.
         failures: Failed trials by class.
         tested: Trials that have seen the test events.
         test: The metric of the best trial on the test events, or None while they are not opened for it.
@@ -80,6 +81,7 @@ class Summary:
     best: TrialRow | None
     running: Sequence[Running]
     waiting: int
+    paused: int
     failures: Mapping[str, int]
     tested: int
     test: float | None
@@ -145,10 +147,11 @@ def summarise(
     ours = [trial for trial in trials if trial.ours]
     workers = list_workers(database, stored.study_id)
     waiting = [t for t in ours if t.attempt_state in (AttemptState.INTERRUPTED, AttemptState.LOST)]
+    paused = [t for t in ours if t.attempt_state is AttemptState.PAUSED and t.state is TrialState.RUNNING]
     running = [t for t in ours if t.attempt_state is AttemptState.RUNNING]
     device_seconds = sum(trial.seconds for trial in ours)
     used = _used_up(stored.record, device_seconds)
-    state = _state(stored, running, [t for t in waiting if t.state is TrialState.RUNNING], used)
+    state = _state(stored, running, [*paused, *(t for t in waiting if t.state is TrialState.RUNNING)], used)
     best = next(iter(leaders(ours, stored.direction)), None)
     tested = {opening.number: opening for opening in list_openings(database, stored.study_id)}
     opened = tested.get(best.number) if best else None
@@ -166,6 +169,7 @@ def summarise(
         best=best,
         running=[_running(trial, workers) for trial in running],
         waiting=sum(trial.state is TrialState.RUNNING for trial in waiting),
+        paused=len(paused),
         failures=dict(Counter(trial.failure for trial in ours if trial.failure and trial.state.is_finished())),
         tested=len(tested),
         test=opened.metrics.get(stored.metric) if opened else None,

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from storage.history import TrialRow
+from storage.tables import AttemptState
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 GAP = 2
@@ -18,6 +19,8 @@ def state_text(trial: TrialRow) -> str:
     """Optuna's state, with the class of the failure or the number of the attempt."""
     if trial.failure and trial.state.is_finished():
         return f"{trial.state.name} ({trial.failure})"
+    if trial.attempt_state is AttemptState.PAUSED and not trial.state.is_finished():
+        return "PAUSED"
     if trial.attempts > 1 and not trial.state.is_finished():
         return f"{trial.state.name} (attempt {trial.attempts})"
     return trial.state.name

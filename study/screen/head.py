@@ -35,6 +35,7 @@ def counts(summary: Summary) -> Text:
     by_state = {
         "running": len(summary.running),
         "waiting": summary.waiting,
+        "paused": summary.paused,
         "complete": summary.counts.get("COMPLETE", 0),
         "pruned": summary.counts.get("PRUNED", 0),
         "failed": summary.counts.get("FAIL", 0),
