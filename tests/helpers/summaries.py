@@ -64,6 +64,7 @@ def summary(trials: list[TrialRow], workers: list[WorkerRow] | None = None, **fi
         "best": next(iter(leaders(ours, fields.get("direction", "maximize"))), None),
         "running": [Running(row.number, row.attempts, 1, row.value, "", row.seconds, 1, 1, 1) for row in running],
         "waiting": 0,
+        "paused": 0,
         "failures": dict(Counter(row.failure for row in ours if row.failure)),
         "tested": 0,
         "test": None,
