@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
@@ -42,6 +43,7 @@ class StudyRecord:
         started: Trials that our claims have started.
         goal_reached: Why no more trials are needed, or None.
         wall_s: Seconds since the first claim; None before it.
+        created_at: UTC; a backup keeps it.
     """
 
     study_id: int
@@ -54,6 +56,7 @@ class StudyRecord:
     started: int
     goal_reached: str | None
     wall_s: float | None
+    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,14 @@ def load_study(database: Database, name: str) -> StudyRecord:
 
 
 @retried
+def find_study(database: Database, name: str) -> StudyRecord | None:
+    """The study of that name in a database that has our tables, or None."""
+    with database.read() as connection:
+        rows = connection.execute(_RECORDS.where(_optuna.STUDIES.c.study_name == name)).all()
+    return next((_record(row) for row in rows if row.study_name == name), None)
+
+
+@retried
 def list_studies(database: Database) -> list[StudyRecord]:
     """All studies that Studyhall created, oldest first; a database without our tables has none."""
     with database.read() as connection:
@@ -190,6 +201,7 @@ def _record(row: Any) -> StudyRecord:
         started=row.started,
         goal_reached=row.goal_reached,
         wall_s=None if row.wall_s is None else float(row.wall_s),
+        created_at=row.created_at,
     )
 
 

@@ -91,6 +91,7 @@ def load_bundle(folder: Path) -> Bundle:
         facts = Facts.from_json(json.loads((folder / DATA).read_text(encoding="utf-8")))
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         diagnostics, history = metrics.pop("diagnostics", {}), metrics.pop("history", [])
+        metrics.pop("confirmation", None)
         plan = build_plan(config, folder.absolute())
         return Bundle(
             folder,
@@ -111,9 +112,20 @@ def load_bundle(folder: Path) -> Bundle:
         ) from None
 
 
-def metrics_text(metrics: Metrics, diagnostics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
-    """The contents of metrics.json: the metrics of each part, then "diagnostics" and "history", a line each."""
-    tree = {**metrics, "diagnostics": diagnostics, "history": history}
+def metrics_text(
+    metrics: Metrics,
+    diagnostics: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    confirmation: Mapping[str, Any] | None = None,
+) -> str:
+    """The contents of metrics.json: the metrics of each part, then "diagnostics" and "history", a line each.
+
+    Args:
+        confirmation: What retraining with other seeds has found; then "confirmation" comes last.
+    """
+    tree: dict[str, Any] = {**metrics, "diagnostics": diagnostics, "history": history}
+    if confirmation is not None:
+        tree["confirmation"] = confirmation
     lines = [f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in tree.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 

@@ -6,6 +6,8 @@ from typing import Any
 from storage.history import TrialRow
 from storage.openings import Opening
 from study.bundle import Metrics
+from study.confirmation import words
+from study.confirmation.report import Confirmation
 from study.plan import Facts, Plan
 
 MOST_CLASSES = 10
@@ -19,6 +21,7 @@ def model_card(
     metrics: Metrics,
     diagnostics: Mapping[str, Mapping[str, Any] | None],
     openings: Sequence[Opening],
+    confirmation: Confirmation | None = None,
 ) -> str:
     """The text.
 
@@ -29,6 +32,7 @@ def model_card(
         metrics: By part of the data.
         diagnostics: By part of the data.
         openings: Those of the study's test events, for this trial or another.
+        confirmation: Of the study, if the trial was retrained in it.
     """
     opening = next((item for item in openings if item.number == row.number), None)
     shape = "×".join(map(str, facts.shape))
@@ -37,7 +41,7 @@ def model_card(
 # {plan.config.name}, trial {row.number}
 
 A network of family `{values["model"]}` with {row.attributes.get("parameters", "?")} parameters for
-`{plan.kind.name}` on events of {shape} (C×H×W), chosen by the best validation `{plan.metric}` of its study.
+`{plan.kind.name}` on events of {shape} (C×H×W), {_chosen(plan, row, confirmation)}.
 
 ## Metrics
 
@@ -47,7 +51,7 @@ A network of family `{values["model"]}` with {row.attributes.get("parameters", "
 The validation numbers chose this trial among others (and its epoch {row.attributes.get("best_epoch", "?")}), so they
 are optimistic.
 
-{_diagnostics_section(diagnostics)}
+{_confirmation_section(row, confirmation)}{_diagnostics_section(diagnostics)}
 ## Data
 
 `{plan.data_path}`: {facts.events["training"]} training, {facts.events["validation"]} validation and
@@ -68,6 +72,34 @@ studyhall predict . --data FILE.h5 --out P.h5   # predictions, event by event
 Files: `config.yaml` (every resolved value), `model.safetensors` (weights), `metrics.json` (with
 diagnostics and the history of the training), `data.json` (fingerprint, statistics), `environment.json` (versions and
 machine), and the user's own families and tasks, if any.
+"""
+
+
+def _chosen(plan: Plan, row: TrialRow, confirmation: Confirmation | None) -> str:
+    winner = confirmation.winner if confirmation else None
+    if winner is not None and winner.number == row.number:
+        return f"chosen among its study's leaders by the best mean validation `{plan.metric}` over fresh seeds"
+    return f"chosen by the best validation `{plan.metric}` of its study"
+
+
+def _confirmation_section(row: TrialRow, confirmation: Confirmation | None) -> str:
+    """What training the study's leaders again has found; nothing without that."""
+    leader = confirmation.leader(row.number) if confirmation else None
+    if confirmation is None or leader is None:
+        return ""
+    numbers = dict(zip(words.COLUMNS, words.cells(leader), strict=True))
+    won = "" if confirmation.winner is None else f" Trial {confirmation.winner.number} has the best mean of them."
+    return f"""\
+## Confirmation
+
+{len(confirmation.leaders)} leaders of the study were trained again with fresh seeds (study `{confirmation.name}`).{won}
+Of this trial:
+
+{_table({f"validation {confirmation.metric}": "of this trial"}, numbers)}
+
+"Optimism" is how much better the search's own number is than the mean, with the mean's standard error. The best of
+several means is itself slightly optimistic; the test events are the unbiased judge.
+
 """
 
 

@@ -20,6 +20,7 @@ from study import bundle
 from study._plugin_files import portable
 from study.bundle import Metrics, check_folder, write_folder
 from study.card import model_card
+from study.confirmation.report import Confirmation, read_confirmation
 from study.curves import read_history
 from study.openings import checked_validation, open_test
 from study.plan import Plan, build_plan
@@ -32,15 +33,22 @@ PACKAGES = ("torch", "optuna", "numpy", "h5py", "safetensors", "scikit-learn")
 
 @dataclass(frozen=True)
 class Exported:
-    """One exported trial."""
+    """One exported trial.
+
+    Attributes:
+        confirmation: Of its study, if that has been confirmed to the end and the trial was retrained in it.
+    """
 
     number: int
     folder: Path
     metrics: Metrics
+    confirmation: Confirmation | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types."""
-        return {"trial": self.number, "folder": str(self.folder), "metrics": self.metrics}
+        confirmation = None if self.confirmation is None else self.confirmation.to_json()
+        told = {"trial": self.number, "folder": str(self.folder), "metrics": self.metrics}
+        return told | {"confirmation": confirmation}
 
 
 def export_trials(
@@ -56,6 +64,8 @@ def export_trials(
 ) -> list[Exported]:
     """Export the best trial into `to`; several into folders of their own in it, named by rank and trial.
 
+    The best is the winner of the study's confirmation where there is one, else the search's own.
+
     The test events are opened for the first one (for all with `test_all`): its metrics on them are computed once
     and recorded in the database; a later export shows the record. Without `test` they are opened for none.
 
@@ -66,24 +76,28 @@ def export_trials(
     """
     stored = load_stored(database, name)
     plan = build_plan(stored.config, stored.folder)
-    chosen = _chosen(read_trials(database, stored.study_id), plan, name, top, trial)
+    confirmation = read_confirmation(database, stored)
+    chosen = _chosen(read_trials(database, stored.study_id), plan, name, top, trial, confirmation)
     folders = [to] if len(chosen) == 1 else [to / f"{i + 1}-trial-{row.number}" for i, row in enumerate(chosen)]
     for folder in folders:  # before the test events are opened for good
         check_folder(folder, replace=replace)
     done = []
     for rank, (row, folder) in enumerate(zip(chosen, folders, strict=True)):
-        done.append(
-            _export(database, stored, plan, row, folder, test=test and (rank == 0 or test_all), replace=replace)
-        )
+        opened = test and (rank == 0 or test_all)
+        found = confirmation if confirmation and confirmation.winner and confirmation.leader(row.number) else None
+        done.append(_export(database, stored, plan, row, folder, found, test=opened, replace=replace))
     return done
 
 
-def _chosen(rows: Sequence[TrialRow], plan: Plan, name: str, top: int, trial: int | None) -> list[TrialRow]:
+def _chosen(
+    rows: Sequence[TrialRow], plan: Plan, name: str, top: int, trial: int | None, confirmation: Confirmation | None
+) -> list[TrialRow]:
     best = leaders(rows, plan.direction)
     if trial is None:
         if not best:
             raise StudyMissing(f"study {name!r} has no complete trial to export")
-        return best[:top]
+        winner = confirmation.winner if confirmation else None
+        return sorted(best, key=lambda row: winner is None or row.number != winner.number)[:top]
     for row in best:
         if row.number == trial:
             return [row]
@@ -94,7 +108,15 @@ def _chosen(rows: Sequence[TrialRow], plan: Plan, name: str, top: int, trial: in
 
 
 def _export(
-    database: Database, stored: StoredStudy, plan: Plan, row: TrialRow, to: Path, *, test: bool, replace: bool
+    database: Database,
+    stored: StoredStudy,
+    plan: Plan,
+    row: TrialRow,
+    to: Path,
+    confirmation: Confirmation | None,
+    *,
+    test: bool,
+    replace: bool,
 ) -> Exported:
     with trial_weights(stored, plan, row) as weights:
         parts = {"validation": checked_validation(stored, plan, row, weights), "test": None}
@@ -106,17 +128,19 @@ def _export(
         config, plugins = portable(plan, row.parameters)
         files: dict[str, str | Path] = {
             bundle.CONFIG: _yaml(_config_tree(plan, row, config)),
-            bundle.METRICS: bundle.metrics_text(metrics, diagnostics, _history(database, row)),
+            bundle.METRICS: bundle.metrics_text(
+                metrics, diagnostics, _history(database, row), None if confirmation is None else confirmation.to_json()
+            ),
             bundle.DATA: json.dumps(stored.facts.to_json(), indent=2) + "\n",
             bundle.ENVIRONMENT: json.dumps(_environment(row), indent=2) + "\n",
             bundle.CARD: model_card(
-                plan, stored.facts, row, metrics, diagnostics, list_openings(database, stored.study_id)
+                plan, stored.facts, row, metrics, diagnostics, list_openings(database, stored.study_id), confirmation
             ),
             bundle.WEIGHTS: weights,
             **plugins,
         }
         write_folder(to, files, replace=replace)
-    return Exported(row.number, to, metrics)
+    return Exported(row.number, to, metrics, confirmation)
 
 
 def _history(database: Database, row: TrialRow) -> list[dict[str, Any]]:

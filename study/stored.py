@@ -100,7 +100,7 @@ def create_or_update(url: str, plan: Plan) -> bool:
             stored = decoded(known[config.name])
             check_fingerprint(plan, stored.facts, dataset)
             _update(database, stored, plan)
-            _resume(database, stored)
+            resume(database, stored)
             return False
         facts = gather_facts(plan, dataset)
         _check_workable(plan, facts)
@@ -183,7 +183,7 @@ def _update(database: Database, stored: StoredStudy, plan: Plan) -> None:
     )
 
 
-def _resume(database: Database, stored: StoredStudy) -> None:
+def resume(database: Database, stored: StoredStudy) -> None:
     """A launch is somebody's wish that the study runs, also when it had been paused or stopped."""
     if stored.record.state is not StudyState.RUNNING:
         studies.set_state(database, stored.study_id, StudyState.RUNNING)

@@ -19,6 +19,9 @@ from storage.studies import StudyRecord
 from storage.tables import AttemptState
 from study._improvement import Improvement, improvement
 from study._pace import Pace, pace_of
+from study.confirmation.link import confirmed_study
+from study.confirmation.report import read_confirmation
+from study.confirmation.words import one_line
 from study.goals import hours
 from study.stored import StoredStudy
 
@@ -67,6 +70,7 @@ class Summary:
         rate: Trials ended per hour, over the last ones; None before two have ended or when none runs.
         eta_s: Seconds to the end of the budget at that rate, or None.
         lost: Workers whose agent has said nothing for a whole lease, unless the study is finished.
+        confirmation: What training the leaders again has found, or how far it is; of a confirmation, what it confirms.
     """
 
     name: str
@@ -92,6 +96,7 @@ class Summary:
     lost: Sequence[WorkerRow]
     workers: Sequence[WorkerRow]
     trials: Sequence[TrialRow]
+    confirmation: str | None = None
 
     @property
     def finished(self) -> int:
@@ -180,7 +185,16 @@ def summarise(
         lost=[] if state == "finished" else [w for w in workers if w.idle_s > stored.config.lease.seconds],
         workers=workers,
         trials=trials,
+        confirmation=_confirmation(database, stored),
     )
+
+
+def _confirmation(database: Database, stored: StoredStudy) -> str | None:
+    confirmed = confirmed_study(stored.record.facts)
+    if confirmed is not None:
+        return f"confirms the leaders of study {confirmed}"
+    found = read_confirmation(database, stored)
+    return None if found is None else one_line(found)
 
 
 def leaders(trials: Sequence[TrialRow], direction: Direction) -> list[TrialRow]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from study.cli import (
     cache,
     comparing,
+    confirming,
     controlling,
     data,
     database,
@@ -38,6 +39,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("compare", comparing.compare),
     ("replay", replaying.replay),
     ("dashboard", serving.dashboard),
+    ("confirm", confirming.confirm),
     ("export", results.export),
     ("report", results.report),
     ("evaluate", results.evaluate),
@@ -55,10 +57,11 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
 )
 
 ENGINES_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""`launch` passes options that it does not know to the launcher."""
+"""Commands that start agents pass options that they do not know to the launcher."""
+START_AGENTS = ("launch", "confirm")
 
 for name, command in COMMANDS:
-    app.command(name, context_settings=ENGINES_OPTIONS if name == "launch" else None)(command)
+    app.command(name, context_settings=ENGINES_OPTIONS if name in START_AGENTS else None)(command)
 app.add_typer(database.app, name="database")
 app.add_typer(cache.app, name="cache")
 

@@ -16,7 +16,7 @@ def export(
     name: Name,
     to: Annotated[Path, typer.Option("--to", help="Folder to write.")],
     top: Annotated[int, typer.Option("--top", min=1, help="So many of the best, in folders of their own.")] = 1,
-    trial: Annotated[int | None, typer.Option("--trial", min=0, help="This trial instead of the best.")] = None,
+    trial: Annotated[int | None, typer.Option("--trial", min=0, help="This trial, whatever is best.")] = None,
     test_all: Annotated[
         bool, typer.Option("--test-all", help="Open the test events for all, not only the first.")
     ] = False,
@@ -28,6 +28,7 @@ def export(
     """Write the best configuration as files that rebuild it: weights, configuration, metrics, model card."""
     from storage.errors import ConfigError
     from study.cli.looking import existing
+    from study.confirmation.words import one_line
     from study.export import export_trials
 
     if trial is not None and top > 1:
@@ -41,6 +42,8 @@ def export(
         return 0
     for item in done:
         out.print(f"trial {item.number} → {item.folder}", highlight=False)
+        if item.confirmation is not None:
+            out.print(one_line(item.confirmation), highlight=False, markup=False, soft_wrap=True)
         metrics_table(item.metrics)
     return 0
 

@@ -106,6 +106,11 @@ def tested(summary: Summary) -> Text:
     return Text(f"test events opened for {summary.tested} of {summary.finished} trials")
 
 
+def confirmed(summary: Summary) -> list[Text]:
+    """What training the leaders again has found; nothing where that was not done."""
+    return [Text(clean(summary.confirmation))] if summary.confirmation else []
+
+
 def curve(summary: Summary, look: Look) -> list[Text]:
     """The best value as trials ended, as a line of blocks; nothing without two values, or for plain text."""
     label = "so far "

@@ -24,6 +24,7 @@ def screen(summary: Summary, look: Look) -> list[Text]:
         head.progress(summary, look),
         head.counts(summary),
         head.best(summary),
+        *head.confirmed(summary),
         head.pace(summary),
     ]
     sections = [
