@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
-from storage import _optuna, _study_rows, _trial_rows
+from storage import _optuna, _trial_rows
 from storage.clock import utc_now
 from storage.database import Database, retried
 from storage.errors import StudyMissing
@@ -39,10 +39,9 @@ def add_retrainings(
         StudyMissing: The study has been deleted.
     """
     with database.write() as connection:
-        try:
-            _study_rows.require(connection, study_id, lock=True)
-        except KeyError:
-            raise StudyMissing(f"the study with id {study_id} in {database.name} has been deleted") from None
+        mine = STUDIES.c.study_id == study_id
+        if connection.scalar(select(STUDIES.c.study_id).where(mine).with_for_update()) is None:
+            raise StudyMissing(f"the study with id {study_id} in {database.name} has been deleted")
         known = _known(connection, study_id)
         wanted = [(number, turn) for turn in range(1, repetitions + 1) for number in parameters]
         missing = [pair for pair in wanted if pair not in known]
@@ -72,9 +71,10 @@ def _known(connection: Connection, study_id: int) -> set[tuple[int, int]]:
 
 def _grow(connection: Connection, study_id: int, more: int, changed_by: str) -> None:
     mine = STUDIES.c.study_id == study_id
-    row = connection.execute(select(STUDIES.c.trial_budget, STUDIES.c.config).where(mine)).one()
+    added = func.coalesce(STUDIES.c.added_trials, 0)  # others' trials, which the configuration does not count
+    row = connection.execute(select(STUDIES.c.trial_budget, STUDIES.c.config, added.label("added")).where(mine)).one()
     before, config = row.trial_budget or 0, json.loads(row.config)
-    config["budget"]["trials"] = before + more
+    config["budget"]["trials"] = before - row.added + more
     connection.execute(update(STUDIES).where(mine).values(trial_budget=before + more, config=json.dumps(config)))
     if before:  # else the study has just been made, and nothing has changed
         who = {"study_id": study_id, "changed_at": utc_now(), "changed_by": changed_by[:255]}

@@ -87,7 +87,7 @@ def _confirmation_section(row: TrialRow, confirmation: Confirmation | None) -> s
     leader = confirmation.leader(row.number) if confirmation else None
     if confirmation is None or leader is None:
         return ""
-    numbers = dict(zip(words.COLUMNS, words.cells(leader), strict=True))
+    numbers: dict[str, str] = dict(zip(words.COLUMNS, words.cells(leader), strict=True))
     won = "" if confirmation.winner is None else f" Trial {confirmation.winner.number} has the best mean of them."
     return f"""\
 ## Confirmation

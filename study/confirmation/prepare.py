@@ -19,6 +19,8 @@ from study.summary import leaders
 SEED_KEY = int.from_bytes(b"conf")
 """Makes the seeds of a confirmation others than those of its search."""
 
+RANDOM, NO_PRUNER = NamedSection(name="random"), NamedSection(name="none")
+
 
 def prepare_confirmation(database: Database, url: str, search: StoredStudy, *, top: int, seeds: int) -> int:
     """Enqueue every retraining of the best trials that is not there yet, in a study made for them; their number.
@@ -98,7 +100,7 @@ def _config(search: StoredStudy, name: str, trials: int) -> StudyConfig:
         update={
             "study": given.study.model_copy(update={"name": name, "seed": seed}),
             "budget": BudgetSection(trials=trials, trial_timeout=given.budget.trial_timeout),
-            "search": SearchSection(sampler=NamedSection(name="random"), pruner=NamedSection(name="none")),
+            "search": SearchSection(sampler=RANDOM, pruner=NO_PRUNER, repeat=True),
         }
     )
     return validated(changed.to_json(), default_name=name, source=f"the confirmation of study {search.name!r}")
