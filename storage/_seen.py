@@ -21,7 +21,8 @@ class SeenStudy:
         """
         self._storage, self._name = storage, name
         self._study_id = storage.get_study_id_from_name(name)
-        self._directions = storage.get_study_directions(self._study_id)
+        # Pruners know one objective; what trials report is the first one's value.
+        self._directions = storage.get_study_directions(self._study_id)[:1]
 
     def read(self, connection: Connection) -> None:
         """Read what is new of the study's states and curves: three statements, and more where trials begin or end."""

@@ -26,6 +26,7 @@ class TrialRow:
 
     Attributes:
         value: Of the first objective, or None.
+        all_values: Of all objectives in their order; empty without any.
         values: Reported value by epoch, in order.
         ours: Whether one of our claims started it; other Optuna programs' trials have no attempts.
         seconds: That its attempts took together so far.
@@ -55,6 +56,7 @@ class TrialRow:
     started_at: datetime | None
     ended_at: datetime | None
     token: str | None
+    all_values: tuple[float, ...] = ()
 
     @property
     def settled(self) -> bool:
@@ -113,14 +115,12 @@ def _read(connection: Connection, chosen: ColumnElement[bool], attempts: ColumnE
         select(ATTEMPTS, utc_now().label("now")).where(attempts).order_by(ATTEMPTS.c.attempt)
     ):
         mine[attempt.trial_id].append(attempt)
-    values = {
-        row.trial_id: _value(row) for row in _of_trials(connection, _optuna.TRIAL_VALUES, chosen) if row.objective == 0
-    }
+    values = _by_trial(_of_trials(connection, _optuna.TRIAL_VALUES, chosen), _value)
     parameters = _by_trial(_of_trials(connection, _optuna.TRIAL_PARAMS, chosen), _parameter)
     attributes = _by_trial(_of_trials(connection, _optuna.TRIAL_USER_ATTRIBUTES, chosen), _attribute)
     curves = _by_trial(_of_trials(connection, _optuna.INTERMEDIATE_VALUES, chosen), _intermediate)
     return [
-        _trial(row, mine[row.trial_id], values.get(row.trial_id), parameters, attributes, curves)
+        _trial(row, mine[row.trial_id], values.get(row.trial_id, {}), parameters, attributes, curves)
         for row in sorted(trials, key=lambda row: row.number)
     ]
 
@@ -128,7 +128,7 @@ def _read(connection: Connection, chosen: ColumnElement[bool], attempts: ColumnE
 def _trial(
     row: Row[Any],
     attempts: list[Row[Any]],
-    value: float | None,
+    values: Mapping[int, float],
     parameters: Mapping[int, dict[str, Any]],
     attributes: Mapping[int, dict[str, Any]],
     curves: Mapping[int, dict[int, float]],
@@ -138,7 +138,7 @@ def _trial(
         trial_id=row.trial_id,
         number=row.number,
         state=row.state,
-        value=value,
+        value=values.get(0),
         parameters=parameters.get(row.trial_id, {}),
         attributes=attributes.get(row.trial_id, {}),
         values=dict(sorted(curves.get(row.trial_id, {}).items())),
@@ -154,6 +154,7 @@ def _trial(
         started_at=row.datetime_start,
         ended_at=row.datetime_complete,
         token=last.token if last else None,
+        all_values=tuple(value for _, value in sorted(values.items())),
     )
 
 
@@ -186,5 +187,5 @@ def _intermediate(row: Row[Any]) -> tuple[int, float]:
     return row.step, _optuna.intermediate_value(row.intermediate_value, row.intermediate_value_type)
 
 
-def _value(row: Row[Any]) -> float:
-    return _optuna.final_value(row.value, row.value_type)
+def _value(row: Row[Any]) -> tuple[int, float]:
+    return row.objective, _optuna.final_value(row.value, row.value_type)

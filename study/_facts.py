@@ -130,18 +130,20 @@ def _check_training(plan: Plan, task: Task, dataset: Dataset) -> None:
     split = dataset.split
     class_weights(plan.config.training.class_weights, task, task.encode(dataset.targets[split.training]))
     task.encode(dataset.targets[split.validation])
-    if not any(np.isfinite(_guessed(plan, task, dataset, spread)) for spread in (0.0, 0.3)):
-        raise DataError(
-            f"the metric {plan.metric} is undefined for the {len(split.validation)} validation events (too few, of one "
-            "class, or with a value of 0); give a larger data.split.validation, or another study.metric"
-        )
+    guessed = [_guessed(task, dataset, spread) for spread in (0.0, 0.3)]
+    for name in (objective.name for objective in plan.objectives if objective.name in task.metrics):
+        if not any(np.isfinite(scores[name]) for scores in guessed):
+            raise DataError(
+                f"the metric {name} is undefined for the {len(split.validation)} validation events (too few, of one "
+                "class, or with a value of 0); give a larger data.split.validation, or another study.metric"
+            )
 
 
-def _guessed(plan: Plan, task: Task, dataset: Dataset, spread: float) -> float:
-    """The metric of a network without any knowledge, whose outputs scatter about 0."""
+def _guessed(task: Task, dataset: Dataset, spread: float) -> dict[str, float]:
+    """The metrics of a network without any knowledge, whose outputs scatter about 0."""
     raw = dataset.targets[dataset.split.validation]
     outputs = torch.randn(len(raw), task.outputs, generator=torch.Generator().manual_seed(0)) * spread
-    return task.score(task.predict(outputs).numpy(), raw)[plan.metric]
+    return task.score(task.predict(outputs).numpy(), raw)
 
 
 def _worth_reading(dataset: Dataset) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ import traceback
 
 from objectives._errors import NonFiniteLoss
 from storage.errors import DataError
+from study._constraints import Infeasible
 from study._messages import Failed
 
 LONGEST_REASON, LONGEST_DETAILS = 500, 16_000
@@ -14,6 +15,8 @@ def failed(error: BaseException) -> Failed:
     """The message that tells the agent of an exception."""
     if isinstance(error, NonFiniteLoss):
         return _plain("nan", str(error))
+    if isinstance(error, Infeasible):
+        return _plain("infeasible", str(error))
     if _out_of_memory(error):
         return _plain("oom", _first_line(error) or "out of memory")
     if isinstance(error, DataError):

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 WEIGHTS = "best.safetensors"
@@ -82,15 +82,17 @@ class Done:
     """A trial has ended, by itself or pruned.
 
     Attributes:
-        value: The study's metric at the best epoch; finite.
+        values: The study's objectives at the best epoch; finite.
         attributes: User attributes of the trial.
+        constraints: Of the trial's network, as `storage.endings.Ending` has them.
         carries: Whether the worker has written the trial's artifacts.
         checkpoint: The file of its state, if it was paused.
     """
 
-    value: float
+    values: tuple[float, ...]
     pruned: bool
     attributes: Mapping[str, Any]
+    constraints: Mapping[str, float] = field(default_factory=dict[str, float])
     carries: bool = False
     checkpoint: str | None = None
 
@@ -100,10 +102,12 @@ class Failed:
     """A trial could not be finished.
 
     Attributes:
-        failure: Its class: ``oom``, ``nan``, ``duplicate``, ``data`` or ``error``.
+        failure: Its class: ``oom``, ``nan``, ``duplicate``, ``infeasible``, ``data`` or ``error``.
         reason: One line.
         details: The traceback, or the reason again.
         broken: Whether the worker cannot train another trial.
+        attributes: User attributes of the trial.
+        constraints: As those of `Done`; empty if its network was not made.
         carries: As that of `Done`.
     """
 
@@ -111,6 +115,8 @@ class Failed:
     reason: str
     details: str
     broken: bool = False
+    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    constraints: Mapping[str, float] = field(default_factory=dict[str, float])
     carries: bool = False
 
 
@@ -132,7 +138,7 @@ class HandedBack:
     checkpoint: str | None
 
 
-PRUNED_FAILURES = ("oom", "nan", "duplicate")
+PRUNED_FAILURES = ("oom", "nan", "duplicate", "infeasible")
 """Told as PRUNED: samplers learn from such trials and ignore failed ones."""
 
 

@@ -21,12 +21,19 @@ def ending_of(message: Done | Failed, device: str, *, weights: str, token: str =
     if isinstance(message, Done):
         return Ending(
             TrialState.PRUNED if message.pruned else TrialState.COMPLETE,
-            values=(message.value,),
+            values=message.values,
             attributes={**message.attributes, **_where(device)},
             weights=None if message.pruned else weights,
+            constraints=message.constraints,
             artifacts=artifacts,
         )
-    return replace(_failure(message.failure, message.reason, message.details, device), artifacts=artifacts)
+    failed = _failure(message.failure, message.reason, message.details, device)
+    return replace(
+        failed,
+        attributes={**message.attributes, **(failed.attributes or {})},
+        constraints={**message.constraints, **(failed.constraints or {})},
+        artifacts=artifacts,
+    )
 
 
 def crashed(exit_code: int | None, device: str) -> Ending:

@@ -2,9 +2,8 @@
 
 import dataclasses
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,9 +13,11 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from models._family import Family, families, load_family
 from objectives._task import Direction, TaskKind, load_task
 from storage.errors import ConfigError
-from study._explaining import mistakes, one_per_line, option_explanations
+from study._constraints import MEASURED
+from study._explaining import mistakes, one_per_line, option_explanations, shown
+from study._objectives import Objective, find_objectives, hint
 from study.config import StudyConfig
-from study.search import make_pruner, make_sampler
+from study.search import METRIC, PRUNER, make_pruner, make_sampler
 from study.space import Space, build_space, chosen_models
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ class Plan:
         folder: What the configuration's relative paths refer to.
         kind: The kind of task.
         options: The task's options, an instance of ``kind.options``.
+        objectives: At least one; the first is a metric of the task.
     """
 
     config: StudyConfig
@@ -37,8 +39,28 @@ class Plan:
     kind: TaskKind[Any]
     options: Any
     space: Space
-    metric: str
-    direction: Direction
+    objectives: tuple[Objective, ...]
+
+    @property
+    def metric(self) -> str:
+        """The first objective: a trial's best epoch is the one with the best value of it."""
+        return self.objectives[0].name
+
+    @property
+    def direction(self) -> Direction:
+        """Which way the first objective is better."""
+        return self.objectives[0].direction
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Which way each objective is better."""
+        return tuple(objective.direction for objective in self.objectives)
+
+    @property
+    def measures_latency(self) -> bool:
+        """Whether each network's latency is measured: an objective or a constraint needs it."""
+        limited = self.config.constraints.max_latency_ms is not None
+        return limited or any(objective.name == MEASURED for objective in self.objectives)
 
     @property
     def data_path(self) -> Path:
@@ -66,14 +88,15 @@ def build_plan(config: StudyConfig, folder: Path) -> Plan:
             them, one per line.
     """
     found: list[str] = []
-    options, metric = None, ""
+    options: Any = None
+    objectives: tuple[Objective, ...] = ()
     with mistakes(found):
         kind = _loaded("objective", lambda: load_task(config.objective.name, folder=folder))
     if not found:
         with mistakes(found):
             options = _options(config, kind)
         with mistakes(found):
-            metric = _metric(config, kind)
+            objectives = _objectives(config, kind)
     with mistakes(found):
         make_pruner(config)
     with mistakes(found):
@@ -81,7 +104,7 @@ def build_plan(config: StudyConfig, folder: Path) -> Plan:
         make_sampler(config, 0, space)
     if found:
         raise ConfigError(found[0] if len(found) == 1 else one_per_line("the study", found))
-    return Plan(config, folder, kind, options, space, metric, kind.metrics[metric])
+    return Plan(config, folder, kind, options, space, objectives)
 
 
 def _chosen(config: StudyConfig, folder: Path) -> dict[str, Family[Any]]:
@@ -89,16 +112,31 @@ def _chosen(config: StudyConfig, folder: Path) -> dict[str, Family[Any]]:
     return {name: _loaded("space.model", partial(load_family, name, folder=folder)) for name in names}
 
 
-def _metric(config: StudyConfig, kind: TaskKind[Any]) -> str:
-    metric = config.study.metric or kind.default_metric
-    for key, given in [("study.metric", metric), *(("budget.until", name) for name in config.budget.until or {})]:
-        if given not in kind.metrics:
-            near = get_close_matches(given, kind.metrics, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"{key} is {given}; {hint}Objective {kind.name} has: {', '.join(kind.metrics)}")
+def _objectives(config: StudyConfig, kind: TaskKind[Any]) -> tuple[Objective, ...]:
+    several = config.study.metrics
+    key = "study.metric" if several is None else "study.metrics"
+    found = find_objectives(several or [config.study.metric or kind.default_metric], kind, key)
+    for name in config.budget.until or {}:
+        if name not in kind.metrics:
+            accepted = ", ".join(kind.metrics)
+            near = hint(name, kind.metrics)
+            raise ConfigError(f"budget.until is {name}; {near}Objective {kind.name} has: {accepted}")
     if config.training.class_weights is not None and not kind.classification:
         raise ConfigError(f"training.class_weights is given, but objective {kind.name} has no classes; take it out")
-    return metric
+    _check_pruned_by(config, found)
+    return found
+
+
+def _check_pruned_by(config: StudyConfig, objectives: Sequence[Objective]) -> None:
+    chosen, first = config.search.pruner, objectives[0].name
+    given = chosen.options.get(METRIC)
+    if given is None and len(objectives) > 1 and chosen.name != "none":
+        raise ConfigError(
+            f"{PRUNER} is {chosen.name}, but the study has {len(objectives)} objectives; leave it out to prune "
+            f"nothing, or say that it prunes by the first: {{name: {chosen.name}, {METRIC}: {first}}}"
+        )
+    if given is not None and given != first:
+        raise ConfigError(f"{PRUNER}.{METRIC} is {shown(given)}; trials are pruned by the first objective, {first}")
 
 
 def _options(config: StudyConfig, kind: TaskKind[Any]) -> Any:
@@ -106,10 +144,8 @@ def _options(config: StudyConfig, kind: TaskKind[Any]) -> Any:
     accepted = [field.name for field in dataclasses.fields(kind.options)]
     for name in given:
         if name not in accepted:
-            near = get_close_matches(name, accepted, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
             names = ", ".join(accepted) or "none"
-            raise ConfigError(f"unknown key objective.{name}; {hint}Options of {kind.name}: {names}")
+            raise ConfigError(f"unknown key objective.{name}; {hint(name, accepted)}Options of {kind.name}: {names}")
     try:
         return TypeAdapter(kind.options).validate_python(given)
     except ValidationError as error:

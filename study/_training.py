@@ -1,6 +1,7 @@
 """One trial: the network that its parameters describe, trained on the study's events."""
 
 import io
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,11 @@ from objectives._data import load_source
 from objectives._events import Events
 from objectives._fit import fit
 from objectives._fit_settings import EpochResult, FitSettings
+from objectives._latency import latency_ms
 from objectives._seeds import build_model
 from objectives._statistics import normalizer
 from objectives._trainer import Trainer
+from study._constraints import MEASURED, check_constraints, constraints_of
 from study._diagnosing import Known, known_of
 from study._ingestion import ingested
 from study._processor import processor
@@ -88,16 +91,26 @@ def fit_settings(plan: Plan, seed: int, device: str) -> FitSettings:
 
 
 class TrialRun:
-    """One attempt at a trial, from its first epoch to its weights."""
+    """One attempt at a trial, from its first epoch to its weights.
+
+    Attributes:
+        costs: What its network costs, by name; empty before it is made.
+    """
 
     def __init__(self, plan: Plan, facts: Facts, number: int, sampled: Mapping[str, Any], device: str) -> None:
         self._plan, self._facts, self._sampled = plan, facts, sampled
         self._device = device
         self.seed = trial_seed(plan.config.study.seed, number)
+        self.costs: dict[str, float] = {}
         self._trainer: Trainer | None = None
 
     def epochs(
-        self, data: TrialData, *, should_stop: Callable[[], bool], resume: Mapping[str, Any] | None = None
+        self,
+        data: TrialData,
+        *,
+        should_stop: Callable[[], bool],
+        resume: Mapping[str, Any] | None = None,
+        admit: bool = False,
     ) -> Generator[EpochResult, None, None]:
         """Train; one result per epoch.
 
@@ -105,14 +118,21 @@ class TrialRun:
             data: The events.
             should_stop: Asked at every batch.
             resume: The state of an earlier attempt, to go on with the same bits from where it was written.
+            admit: Whether to measure what the network costs and to refuse one that costs too much, before its first
+                epoch; a trial that goes on has been admitted.
 
         Raises:
+            Infeasible: The network breaks one of the study's constraints.
             NonFiniteLoss: The loss is no number any more.
             Interrupted: `should_stop` said so; a checkpoint may be made then.
         """
         learning = self._plan.space.learning(self._sampled)
+        network = build_network(self._plan, self._facts, self._sampled, self.seed)
+        self.costs = {"parameters": sum(parameter.numel() for parameter in network.parameters())}
+        if admit:
+            check_constraints(self._plan.config.constraints, self.costs)
         self._trainer = Trainer(
-            build_network(self._plan, self._facts, self._sampled, self.seed),
+            network,
             make_task(self._plan, self._facts),
             learning,
             fit_settings(self._plan, self.seed, self._device),
@@ -122,6 +142,11 @@ class TrialRun:
         )
         if resume is not None:
             self._trainer.load_state_dict(dict(resume))
+            self.costs |= resume.get("costs", {})
+        if admit and self._plan.measures_latency and MEASURED not in self.costs:
+            precision = self._plan.config.training.precision
+            self.costs[MEASURED] = latency_ms(self._trainer.model, self._facts.shape, precision)
+            check_constraints(self._plan.config.constraints, self.costs)
         yield from fit(self._trainer, should_stop=should_stop)
 
     @property
@@ -146,10 +171,21 @@ class TrialRun:
         """The study's metric at the best epoch, on the validation events."""
         return self.trainer.best.value
 
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The study's objectives at the best epoch; NaN where one is undefined."""
+        found = self.attributes()
+        return tuple(math.nan if found[each.name] is None else found[each.name] for each in self._plan.objectives)
+
+    @property
+    def constraints(self) -> dict[str, float]:
+        """Optuna's, by name: those that the costs known so far decide."""
+        return constraints_of(self._plan.config.constraints, self.costs)
+
     def checkpoint(self) -> bytes:
         """All that the training's further course depends on, as tensors and numbers."""
         buffer = io.BytesIO()
-        torch.save(self.trainer.state_dict(), buffer)
+        torch.save(self.trainer.state_dict() | {"costs": self.costs}, buffer)
         return buffer.getvalue()
 
     def state_of(self, checkpoint: bytes) -> dict[str, Any]:
@@ -178,7 +214,7 @@ class TrialRun:
             "training_loss": _number(best.training_loss),
             "best_epoch": trainer.best.epoch,
             "epochs": trainer.epoch,
-            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+            **self.costs,
             "seconds": round(sum(result.seconds for result in trainer.history), 3),
             "events_per_second": round(float(np.median([r.events_per_second for r in trainer.history])), 1),
             "memory_mb": self._memory_mb(),

@@ -59,7 +59,7 @@ def leave_files(
             job.sampled,
             state=state,
             history=history,
-            value=answer.value,
+            value=answer.values[0],
             best_epoch=run.trainer.best.epoch,
             diagnostics=_diagnostics(run, known),
         )

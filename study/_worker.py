@@ -128,7 +128,7 @@ def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> 
         except Interrupted:
             return HandedBack(checkpoints.last_one())
         except (Exception, SystemExit) as error:
-            answer = failed(error)
+            answer = replace(failed(error), attributes=run.costs, constraints=run.constraints)
         if isinstance(answer, Failed) and answer.failure == "oom":
             _free_memory()
         if not job.artifacts:
@@ -142,7 +142,8 @@ def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> 
 
 
 def _train(agent: _Agent, warm: _preload.Warm, job: TrialJob, run: TrialRun, checkpoints: Checkpoints) -> Done | Failed:
-    epochs = run.epochs(warm.data, should_stop=agent.wants_trial_back, resume=checkpoints.read(job.resume))
+    resume = checkpoints.read(job.resume)
+    epochs = run.epochs(warm.data, should_stop=agent.wants_trial_back, resume=resume, admit=True)
     order = Order.CONTINUE
     for epoch in epochs:
         logger.info("%s", epoch_line(epoch_json(epoch)))
@@ -156,15 +157,18 @@ def _train(agent: _Agent, warm: _preload.Warm, job: TrialJob, run: TrialRun, che
             reached("checkpoint", WRITTEN, job.number, job.attempt)
             agent.send(Checkpointed(place))
     epochs.close()
-    if run.value != run.value:
-        reason = f"{warm.plan.metric} is not a number for the validation events, in any epoch"
-        return Failed("nan", reason, reason)
+    undefined = [each.name for each, value in zip(warm.plan.objectives, run.values, strict=True) if value != value]
+    if undefined:
+        which = "in any epoch" if run.value != run.value else f"after the best epoch, {run.trainer.best.epoch}"
+        reason = f"{undefined[0]} is not a number for the validation events, {which}"
+        return Failed("nan", reason, reason, attributes=run.costs, constraints=run.constraints)
     if order is Order.CONTINUE:
         _save(run, join(job.folder, WEIGHTS))
     checkpoint = checkpoints.last_one() if order is Order.PAUSE else None
     if checkpoint is not None:
         reached("checkpoint", WRITTEN, job.number, job.attempt)
-    return Done(run.value, order is not Order.CONTINUE, run.attributes() | {"attempts": job.attempt}, False, checkpoint)
+    attributes = run.attributes() | {"attempts": job.attempt}
+    return Done(run.values, order is not Order.CONTINUE, attributes, run.constraints, checkpoint=checkpoint)
 
 
 def _save(run: TrialRun, place: str) -> None:

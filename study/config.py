@@ -46,11 +46,21 @@ class Section(BaseModel):
 
 
 class StudySection(Section):
-    """Which study this is. `name` defaults to the study file's; `metric` to the objective's first."""
+    """Which study this is. `name` defaults to the study file's; `metric` to the objective's first.
+
+    `metrics` gives several objectives, the first of which chooses a trial's best epoch.
+    """
 
     name: StudyName | None = None
     metric: Text | None = None
+    metrics: Annotated[tuple[Text, ...], Field(min_length=2)] | None = None
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "StudySection":
+        if self.metric is not None and self.metrics is not None:
+            raise ValueError("metric and metrics are both given; metric is for one objective, metrics for several")
+        return self
 
 
 class BudgetSection(Section):
@@ -174,6 +184,13 @@ class SearchSection(Section):
     repeat: Flag = False
 
 
+class ConstraintsSection(Section):
+    """What a network may cost; a trial whose network costs more is infeasible and not trained. Null: anything."""
+
+    max_parameters: Count | None = None
+    max_latency_ms: Positive | None = None
+
+
 class RetrySection(Section):
     """How often a trial is taken up again after each class of failure."""
 
@@ -225,12 +242,25 @@ class StudyConfig(Section):
     objective: Named = NamedSection(name="multiclass")
     training: TrainingSection = TrainingSection()
     space: dict[str, Any] = {}
+    constraints: ConstraintsSection = ConstraintsSection()
     search: SearchSection = SearchSection()
     retry: RetrySection = RetrySection()
     workers: WorkersSection = WorkersSection()
     lease: LeaseSection = LeaseSection()
     checkpoint: CheckpointSection = CheckpointSection()
     artifacts: FolderSection = FolderSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prune_by_choice(cls, tree: Any) -> Any:
+        """With several objectives a bad beginning in one of them does not mean a bad trial: nothing is pruned."""
+        sections = {key: tree.get(key) for key in ("study", "search")} if isinstance(tree, Mapping) else {}
+        study, search = (section or {} for section in sections.values()) if sections else ({}, {})
+        if not isinstance(study, Mapping) or not isinstance(search, Mapping):
+            return tree
+        if study.get("metrics") is None or "pruner" in search:
+            return tree
+        return {**tree, "search": {**search, "pruner": "none"}}
 
     @property
     def name(self) -> str:

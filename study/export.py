@@ -22,10 +22,10 @@ from study.bundle import Metrics, check_folder, write_folder
 from study.card import model_card
 from study.confirmation.report import Confirmation, read_confirmation
 from study.curves import read_history
+from study.leaders import leaders
 from study.openings import checked_validation, open_test
 from study.plan import Plan, build_plan
 from study.stored import StoredStudy, load_stored
-from study.summary import leaders
 from study.weights import trial_weights
 
 PACKAGES = ("torch", "optuna", "numpy", "h5py", "safetensors", "scikit-learn")
@@ -92,7 +92,7 @@ def export_trials(
 def _chosen(
     rows: Sequence[TrialRow], plan: Plan, name: str, top: int, trial: int | None, confirmation: Confirmation | None
 ) -> list[TrialRow]:
-    best = leaders(rows, plan.direction)
+    best = leaders(rows, *plan.directions)
     if trial is None:
         if not best:
             raise StudyMissing(f"study {name!r} has no complete trial to export")

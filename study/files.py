@@ -1,15 +1,19 @@
 """Where a trial's files lie, and which of them are kept."""
 
 import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from optuna.trial import TrialState
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from storage import _optuna, files
 from storage.attempts import Claim
 from storage.database import Database, retried
 from storage.tables import ATTEMPTS
 from study._messages import WEIGHTS as WEIGHTS
+from study.front import front, losses
 from study.plan import Plan
 from study.stored import StoredStudy
 
@@ -54,7 +58,10 @@ def _quietly(place: str) -> None:
 
 
 def keep_best_weights(database: Database, stored: StoredStudy, plan: Plan) -> None:
-    """Remove the weights of all but the best ``checkpoint.keep`` trials; those removed can be trained again."""
+    """Remove the weights of all but the best ``checkpoint.keep`` trials; those removed can be trained again.
+
+    With several objectives all trials of the front keep theirs.
+    """
     for weights in _forget_surplus(database, stored.study_id, plan):
         folder = weights.rpartition("/")[0]
         _quietly(folder)
@@ -64,25 +71,45 @@ def keep_best_weights(database: Database, stored: StoredStudy, plan: Plan) -> No
 @retried
 def _forget_surplus(database: Database, study_id: int, plan: Plan) -> list[str]:
     """Have no attempt name the weights that are not kept; where they lie."""
-    trials, values = _optuna.TRIALS, _optuna.TRIAL_VALUES
-    order = values.c.value.desc() if plan.direction == "maximize" else values.c.value.asc()
     with database.write() as connection:
-        rows = connection.execute(
-            select(ATTEMPTS.c.token, ATTEMPTS.c.weights)
-            .join(trials, trials.c.trial_id == ATTEMPTS.c.trial_id)
-            .join(values, values.c.trial_id == trials.c.trial_id)
-            .where(
-                ATTEMPTS.c.study_id == study_id,
-                ATTEMPTS.c.weights.is_not(None),
-                trials.c.state == TrialState.COMPLETE,
-            )
-            .order_by(order, trials.c.number)
-        ).all()
-        surplus = rows[plan.config.checkpoint.keep :]
-        tokens = sorted(token for token, _ in surplus)  # two agents that forget the same ones lock them in one order
-        for token in tokens:
+        surplus = _surplus(_kept(connection, study_id, plan), plan)
+        # Two agents that forget the same ones lock them in one order.
+        for token in sorted(kept.token for kept in surplus):
             connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.token == token).values(weights=None))
-    return [weights for _, weights in surplus]
+    return [kept.weights for kept in surplus]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Weights that are kept; of what is better in each objective, `losses` are less."""
+
+    token: str
+    weights: str
+    number: int
+    losses: tuple[float, ...]
+
+
+def _kept(connection: Connection, study_id: int, plan: Plan) -> list[_Kept]:
+    trials, values = _optuna.TRIALS, _optuna.TRIAL_VALUES
+    rows = connection.execute(
+        select(ATTEMPTS.c.token, ATTEMPTS.c.weights, trials.c.number, values.c.value, values.c.value_type)
+        .join(trials, trials.c.trial_id == ATTEMPTS.c.trial_id)
+        .join(values, values.c.trial_id == trials.c.trial_id)
+        .where(ATTEMPTS.c.study_id == study_id, ATTEMPTS.c.weights.is_not(None))
+        .where(trials.c.state == TrialState.COMPLETE)
+        .order_by(trials.c.number, values.c.objective)
+    )
+    found: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+    for token, weights, number, value, kind in rows:
+        found[token, weights, number].append(_optuna.final_value(value, kind))
+    return [_Kept(*which, losses(all_values, plan.directions)) for which, all_values in found.items()]
+
+
+def _surplus(kept: Sequence[_Kept], plan: Plan) -> list[_Kept]:
+    """All but the best so many; with several objectives the whole front stays."""
+    chosen = {each.number for each in front(kept, lambda each: each.losses)} if len(plan.objectives) > 1 else set[int]()
+    ranking = sorted(kept, key=lambda each: (each.number not in chosen, each.losses[0], each.number))
+    return ranking[max(plan.config.checkpoint.keep, len(chosen)) :]
 
 
 def _drop_empty(folder: str) -> None:

@@ -1,5 +1,6 @@
 """Parameters for a claimed trial, from the study's sampler."""
 
+import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -120,8 +121,21 @@ def _same(trial: FrozenTrial, values: Mapping[str, Any]) -> bool:
 
 def _view_of(plan: Plan, paused: Callable[[], Collection[int]]) -> View:
     """What the study's sampler is shown of its trials: a fair order where halving stops them, else what they are."""
+    if len(plan.objectives) > 1:
+        return _without_curves
     rungs: Sequence[int] = rungs_of(plan)
     if not rungs or plan.config.search.sampler.name != "tpe":
         return list
     standings = Standings(rungs, plan.direction)
     return lambda trials: standings.shown(trials, frozenset(paused()))
+
+
+def _without_curves(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """TPE orders pruned trials by what they reported, which Optuna calls an error in a study of several objectives."""
+    return [_without_curve(trial) if trial.state is TrialState.PRUNED else trial for trial in trials]
+
+
+def _without_curve(trial: FrozenTrial) -> FrozenTrial:
+    bare = copy.copy(trial)
+    bare.intermediate_values = {}
+    return bare

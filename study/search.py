@@ -17,6 +17,8 @@ from study._space import Space
 from study.config import NamedSection, StudyConfig
 
 SAMPLER, PRUNER = "search.sampler", "search.pruner"
+METRIC = "metric"
+"""Option of every pruner: with several objectives it must name the one whose curve prunes, which is the first."""
 RANDOM_SHARE = 0.25
 """Share of trials that stay random after TPE's start, so that no part of the space is given up."""
 MOST_STARTUP_TRIALS = 40
@@ -24,6 +26,9 @@ PAUSE = False
 """Whether halving pauses by default."""
 SEQUENCES = ("qmc", "grid", "brute_force")
 """Samplers that count through one sequence, which must be the same for all trials."""
+
+SINGLE, MULTI = ("cma_es",), "tpe, nsgaii, nsgaiii, gp or random"
+"""Samplers for one objective only, and what to take with several."""
 
 
 def make_sampler(config: StudyConfig, number: int, space: Space) -> BaseSampler:
@@ -41,6 +46,9 @@ def make_sampler(config: StudyConfig, number: int, space: Space) -> BaseSampler:
     if chosen.name == "partial_fixed":
         raise ConfigError(f"{SAMPLER} partial_fixed is not needed: a constant under space fixes a parameter")
     cls = find(SAMPLER, chosen.name, classes(optuna.samplers, BaseSampler))
+    if config.study.metrics and chosen.name in SINGLE:
+        several = ", ".join(config.study.metrics)
+        raise ConfigError(f"{SAMPLER} {chosen.name} is for one objective, but study.metrics is {several}; give {MULTI}")
     known = inspect.signature(cls).parameters
     ours: dict[str, Any] = {"seed": config.study.seed if chosen.name in SEQUENCES else seed} if "seed" in known else {}
     # Conditional parameters are sampled on their own by design, and seeds are synchronous: nothing to warn of.
@@ -68,7 +76,9 @@ def make_pruner(config: StudyConfig) -> BasePruner:
     Raises:
         ConfigError: No pruner of that name, or an option that it does not take.
     """
-    return _pruner(config.search.pruner, config.training.epochs)
+    chosen = config.search.pruner
+    options = {name: value for name, value in chosen.options.items() if name != METRIC}
+    return _pruner(NamedSection.model_validate({"name": chosen.name, **options}), config.training.epochs)
 
 
 def _pruner(chosen: NamedSection, epochs: int) -> BasePruner:

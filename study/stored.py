@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from storage.history import read_trials
 from storage.studies import Budget, Change, StudyRecord
 from storage.tables import StudyState
 from study._ingestion import ingested
+from study._objectives import Objective
 from study.config import CHANGEABLE, StudyConfig, flatten
 from study.goals import goal_reached
 from study.loading import validated
@@ -31,6 +32,7 @@ class StoredStudy:
     Attributes:
         folder: What relative paths of the configuration refer to.
         files: Folder, or fsspec URL, for weights and checkpoints.
+        objectives: As `Plan.objectives`.
     """
 
     record: StudyRecord
@@ -38,8 +40,22 @@ class StoredStudy:
     facts: Facts
     folder: Path
     files: str
-    metric: str
-    direction: Direction
+    objectives: tuple[Objective, ...]
+
+    @property
+    def metric(self) -> str:
+        """As `Plan.metric`."""
+        return self.objectives[0].name
+
+    @property
+    def direction(self) -> Direction:
+        """As `Plan.direction`."""
+        return self.objectives[0].direction
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """As `Plan.directions`."""
+        return tuple(objective.direction for objective in self.objectives)
 
     @property
     def artifacts(self) -> Path:
@@ -80,7 +96,9 @@ def decoded(record: StudyRecord) -> StoredStudy:
     config = validated(record.config, default_name=record.name, source=f"the configuration of study {record.name!r}")
     facts = Facts.from_json(record.facts)
     folder, files = Path(record.facts["folder"]), record.facts["files"]
-    return StoredStudy(record, config, facts, folder, files, record.facts["metric"], record.facts["direction"])
+    first = {"name": record.facts["metric"], "direction": record.facts["direction"]}
+    objectives = tuple(Objective(**tree) for tree in record.facts.get("objectives", [first]))
+    return StoredStudy(record, config, facts, folder, files, objectives)
 
 
 def create_or_update(url: str, plan: Plan) -> bool:
@@ -109,12 +127,13 @@ def create_or_update(url: str, plan: Plan) -> bool:
             "files": files_folder(database, plan),
             "metric": plan.metric,
             "direction": plan.direction,
+            "objectives": [asdict(objective) for objective in plan.objectives],
         }
         created = studies.create_study(
             url,
             config.name,
-            directions=[plan.direction],
-            metric_names=[plan.metric],
+            directions=plan.directions,
+            metric_names=[objective.name for objective in plan.objectives],
             config=config.to_json(),
             facts=facts.to_json() | where,
             budget=budget_of(config),

@@ -9,7 +9,6 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from objectives._task import Direction
 from storage.agents import WorkerRow, list_workers
 from storage.claims import reap
 from storage.database import Database
@@ -18,11 +17,13 @@ from storage.openings import list_openings
 from storage.studies import StudyRecord
 from storage.tables import AttemptState
 from study._improvement import Improvement, improvement
+from study._objectives import Objective
 from study._pace import Pace, pace_of
 from study.confirmation.link import confirmed_study
 from study.confirmation.report import read_confirmation
 from study.confirmation.words import one_line
 from study.goals import hours
+from study.leaders import front_of, leaders
 from study.stored import StoredStudy
 
 
@@ -59,7 +60,9 @@ class Summary:
         budget: Trials that may be started, or None.
         counts: Trials that our claims started, by state.
         others: Trials that other Optuna programs put into the study; they do not count.
-        best: The best complete trial, or None.
+        best: The best complete trial, or None; of several objectives the best of the front by the first.
+        objectives: All that is optimised; `metric` and `direction` are those of the first.
+        front: Complete trials that no other dominates, best first by the first objective.
         waiting: Trials handed back or lost that the next worker takes up.
         paused: Trials that wait at a rung to be promoted or given up.
         failures: Failed trials by class.
@@ -78,11 +81,13 @@ class Summary:
     reason: str | None
     metric: str
     direction: str
+    objectives: Sequence[Objective]
     budget: int | None
     started: int
     counts: Mapping[str, int]
     others: int
     best: TrialRow | None
+    front: Sequence[TrialRow]
     running: Sequence[Running]
     waiting: int
     paused: int
@@ -115,7 +120,8 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types, without the table of trials."""
-        tree = dataclasses.asdict(dataclasses.replace(self, trials=(), best=None))
+        tree = dataclasses.asdict(dataclasses.replace(self, trials=(), best=None, front=()))
+        tree["front"] = [trial.number for trial in self.front]
         tree["best"] = trial_json(self.best) if self.best else None
         tree["improvement"] = dataclasses.asdict(self.improvement)
         del tree["trials"]
@@ -128,6 +134,7 @@ def trial_json(trial: TrialRow) -> dict[str, Any]:
         "number": trial.number,
         "state": trial.state.name,
         "value": trial.value,
+        "all_values": list(trial.all_values),
         "failure": trial.failure,
         "attempts": trial.attempts,
         "seconds": round(trial.seconds, 3),
@@ -157,9 +164,9 @@ def summarise(
     device_seconds = sum(trial.seconds for trial in ours)
     used = _used_up(stored.record, device_seconds)
     state = _state(stored, running, [*paused, *(t for t in waiting if t.state is TrialState.RUNNING)], used)
-    best = next(iter(leaders(ours, stored.direction)), None)
+    ranking = leaders(ours, *stored.directions)
     tested = {opening.number: opening for opening in list_openings(database, stored.study_id)}
-    opened = tested.get(best.number) if best else None
+    opened = tested.get(ranking[0].number) if ranking else None
     pace = _pace(stored.record, ours) if running else Pace(None, None)
     return Summary(
         name=stored.name,
@@ -167,11 +174,13 @@ def summarise(
         reason=stored.record.state_reason or stored.record.goal_reached or used or None,
         metric=stored.metric,
         direction=stored.direction,
+        objectives=stored.objectives,
         budget=stored.record.budget.trials,
         started=stored.record.started,
         counts=dict(Counter(trial.state.name for trial in ours)),
         others=len(trials) - len(ours),
-        best=best,
+        best=ranking[0] if ranking else None,
+        front=ranking[: len(front_of(ranking, *stored.directions))],
         running=[_running(trial, workers) for trial in running],
         waiting=sum(trial.state is TrialState.RUNNING for trial in waiting),
         paused=len(paused),
@@ -195,13 +204,6 @@ def _confirmation(database: Database, stored: StoredStudy) -> str | None:
         return f"confirms the leaders of study {confirmed}"
     found = read_confirmation(database, stored)
     return None if found is None else one_line(found)
-
-
-def leaders(trials: Sequence[TrialRow], direction: Direction) -> list[TrialRow]:
-    """Complete trials of ours, best first; of equals the earlier."""
-    complete = [t for t in trials if t.ours and t.state is TrialState.COMPLETE and t.value is not None]
-    sign = -1 if direction == "maximize" else 1
-    return sorted(complete, key=lambda trial: (math.isnan(trial.value or 0), sign * (trial.value or 0), trial.number))
 
 
 def _used_up(record: StudyRecord, device_seconds: float) -> str | None:
@@ -246,12 +248,13 @@ def _running(trial: TrialRow, workers: Sequence[WorkerRow]) -> Running:
 
 
 def ranked(summary: Summary) -> list[TrialRow]:
-    """All trials, complete ones first, best first; then by the best value seen, then by number."""
+    """All trials, complete ones first, the front before the others; then by the best value seen, then by number."""
     sign = -1 if summary.direction == "maximize" else 1
+    chosen = {trial.number for trial in summary.front}
 
-    def key(trial: TrialRow) -> tuple[bool, bool, float, int]:
+    def key(trial: TrialRow) -> tuple[bool, bool, bool, float, int]:
         value = trial.value if trial.value is not None else math.nan
-        unknown = math.isnan(value)
-        return trial.state is not TrialState.COMPLETE, unknown, 0.0 if unknown else sign * value, trial.number
+        unknown, behind = math.isnan(value), trial.number not in chosen
+        return trial.state is not TrialState.COMPLETE, behind, unknown, 0.0 if unknown else sign * value, trial.number
 
     return sorted(summary.trials, key=key)

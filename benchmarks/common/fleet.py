@@ -253,7 +253,7 @@ class SimulatedAgent:
         slot.due = self._next_due()
 
     def _end(self, slot: Slot, ended: Claim, value: float, *, pruned: bool) -> None:
-        done = Done(value, pruned, attributes_of(value, slot.epoch, ended.number))
+        done = Done((value,), pruned, attributes_of(value, slot.epoch, ended.number))
         ending = ending_of(done, f"cuda:{slot.index}", weights=self.ledger.weights(ended))
         with self.record.timed("finish, pruned" if pruned else "finish, complete"):
             self.ledger.end(ended, ending)

@@ -11,10 +11,10 @@ from storage.retrainings import add_retrainings
 from storage.studies import Budget, StudyRecord
 from study.config import BudgetSection, NamedSection, SearchSection, StudyConfig
 from study.confirmation.link import CONFIRMS, confirmation_name, confirmed_study, find_confirmation, link_to
+from study.leaders import leaders
 from study.loading import validated
 from study.plan import build_plan
 from study.stored import StoredStudy, decoded, files_folder, resume
-from study.summary import leaders
 
 SEED_KEY = int.from_bytes(b"conf")
 """Makes the seeds of a confirmation others than those of its search."""
@@ -40,7 +40,7 @@ def prepare_confirmation(database: Database, url: str, search: StoredStudy, *, t
     of = confirmed_study(search.record.facts)
     if of is not None:
         raise ConfigError(f"study {search.name!r} is itself the confirmation of {of!r}; give that name")
-    best = leaders(read_trials(database, search.study_id), search.direction)[:top]
+    best = leaders(read_trials(database, search.study_id), *search.directions)[:top]
     if not best:
         raise ConfigError(f"study {search.name!r} has no complete trial to confirm")
     record = _study(database, url, search, len(best) * seeds)
@@ -84,8 +84,8 @@ def _create(database: Database, url: str, search: StoredStudy, name: str, trials
     studies.create_study(
         url,
         name,
-        directions=[search.direction],
-        metric_names=[search.metric],
+        directions=search.directions,
+        metric_names=[objective.name for objective in search.objectives],
         config=config.to_json(),
         facts=facts,
         budget=Budget(0, None),  # an agent that joins before the retrainings are enqueued must start no trial

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from study.front import dominates
+
 
 class BestTrials:
     """Numbers of the best completed trials, in ascending order; of equal single ones the first counts."""
@@ -26,8 +28,8 @@ class BestTrials:
         losses = tuple(sign * value for sign, value in zip(self._signs, trial.values, strict=True))
         if len(losses) == 1:
             self._add_single(trial.number, losses)
-        elif not any(_dominates(other, losses) for other in self._front.values()):
-            kept = {number: other for number, other in self._front.items() if not _dominates(losses, other)}
+        elif not any(dominates(other, losses) for other in self._front.values()):
+            kept = {number: other for number, other in self._front.items() if not dominates(losses, other)}
             self._front = {**kept, trial.number: losses}
 
     def _add_single(self, number: int, losses: tuple[float, ...]) -> None:
@@ -35,7 +37,3 @@ class BestTrials:
             if (least, known) < (losses, number):
                 return
         self._front = {number: losses}
-
-
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))

@@ -9,7 +9,9 @@ from optuna.trial import TrialState
 from storage.agents import WorkerRow
 from storage.history import TrialRow
 from storage.tables import AttemptState
-from study.summary import Running, Summary, leaders
+from study._objectives import Objective
+from study.leaders import leaders
+from study.summary import Running, Summary
 
 BEGAN = datetime(2026, 1, 1, 12)
 ENDED = {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
@@ -61,7 +63,9 @@ def summary(trials: list[TrialRow], workers: list[WorkerRow] | None = None, **fi
         "started": len(ours),
         "counts": dict(Counter(row.state.name for row in ours)),
         "others": len(trials) - len(ours),
+        "objectives": [Objective("accuracy", fields.get("direction", "maximize"))],
         "best": next(iter(leaders(ours, fields.get("direction", "maximize"))), None),
+        "front": leaders(ours, fields.get("direction", "maximize"))[:1],
         "running": [Running(row.number, row.attempts, 1, row.value, "", row.seconds, 1, 1, 1) for row in running],
         "waiting": 0,
         "paused": 0,

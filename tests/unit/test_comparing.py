@@ -16,8 +16,8 @@ from storage.errors import StudyMissing
 from study._comparison_page import comparison_page
 from study.comparing import Compared, compare, comparison, curve_of
 from study.figures.comparison import comparison_png
+from study.leaders import leaders
 from study.screen.comparison import differences, results
-from study.summary import leaders
 
 
 def ended(number: int, minutes: float, state: TrialState = TrialState.COMPLETE, **fields: Any) -> Any:
