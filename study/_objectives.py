@@ -24,6 +24,9 @@ class Objective:
     name: str
     direction: Direction
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.direction})"
+
 
 def find_objectives(names: Sequence[str], kind: TaskKind[Any], key: str) -> tuple[Objective, ...]:
     """The objectives of these names, in their order.

@@ -79,7 +79,10 @@ def _chosen(plan: Plan, row: TrialRow, confirmation: Confirmation | None) -> str
     winner = confirmation.winner if confirmation else None
     if winner is not None and winner.number == row.number:
         return f"chosen among its study's leaders by the best mean validation `{plan.metric}` over fresh seeds"
-    return f"chosen by the best validation `{plan.metric}` of its study"
+    if len(plan.objectives) == 1:
+        return f"chosen by the best validation `{plan.metric}` of its study"
+    named = [f"`{each.name}` ({each.direction})" for each in plan.objectives]
+    return f"of a study that optimises {', '.join(named[:-1])} and {named[-1]}"
 
 
 def _confirmation_section(row: TrialRow, confirmation: Confirmation | None) -> str:

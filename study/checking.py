@@ -11,6 +11,7 @@ from models._hyperparameters import Choice, Hyperparameter, Range
 from objectives._events import Events
 from objectives._source import FileSource
 from storage.errors import ConfigError
+from study._constraints import limits_of
 from study._explaining import shown
 from study._space import MODEL, Space
 from study.costs import Cost, build_defaults, family_costs
@@ -49,6 +50,8 @@ class CheckReport:
     """A valid study file.
 
     Attributes:
+        objectives: All, with their directions; `metric` and `direction` are those of the first.
+        constraints: What a network may cost.
         events: By part of the split.
         data_mb: Of the training and validation events, which each host holds once.
         trials: The budget; None without a limit.
@@ -63,6 +66,8 @@ class CheckReport:
     objective: str
     metric: str
     direction: str
+    objectives: Sequence[str]
+    constraints: Sequence[str]
     events: Mapping[str, int]
     data_mb: float
     trials: int | None
@@ -102,6 +107,8 @@ def check_study(path: Path, sets: Sequence[str]) -> CheckReport:
         objective=plan.kind.name,
         metric=plan.metric,
         direction=plan.direction,
+        objectives=[str(objective) for objective in plan.objectives],
+        constraints=[str(limit) for limit in limits_of(config.constraints)],
         events=facts.events,
         data_mb=round(held * math.prod(facts.shape) * dataset.file.dtype.itemsize / 2**20, 1),
         trials=trials,

@@ -11,6 +11,7 @@ from storage.errors import StudyMissing
 from storage.history import TrialRow
 from storage.studies import list_studies
 from study._best import best_so_far, in_order, trained_epochs
+from study._objectives import Objective
 from study.config import flatten
 from study.stored import StoredStudy, decoded
 from study.summary import Summary, summarise, trial_json
@@ -49,6 +50,7 @@ class Compared:
         rate: Trials ended per hour of that time, or None.
         config: Its leaves by dotted key.
         fingerprint: Tells whether other data hold the same events.
+        further: Objectives beside the first.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Compared:
     curve: Curve
     config: Mapping[str, Any]
     fingerprint: Mapping[str, Any]
+    further: Sequence[Objective] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types."""
@@ -127,6 +130,7 @@ def compared(stored: StoredStudy, summary: Summary) -> Compared:
         state=summary.state,
         metric=summary.metric,
         direction=summary.direction,
+        further=summary.objectives[1:],
         best=summary.best,
         test=summary.test,
         counts=summary.counts,
@@ -162,9 +166,14 @@ def _differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {key: values for key, values in table.items() if any(value != values[0] for value in values)}
 
 
+def _objectives(study: Compared) -> str:
+    first = f"{study.direction} {study.metric}"
+    return ", ".join([first, *(f"{each.direction} {each.name}" for each in study.further)])
+
+
 def _warnings(studies: Sequence[Compared]) -> list[str]:
     found = []
-    metrics = {study.name: f"{study.direction} {study.metric}" for study in studies}
+    metrics = {study.name: _objectives(study) for study in studies}
     if len({*metrics.values()}) > 1:
         listed = ", ".join(f"{name}: {metric}" for name, metric in metrics.items())
         found.append(f"the studies have different metrics ({listed}): their values cannot be compared")

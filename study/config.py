@@ -53,13 +53,15 @@ class StudySection(Section):
 
     name: StudyName | None = None
     metric: Text | None = None
-    metrics: Annotated[tuple[Text, ...], Field(min_length=2)] | None = None
+    metrics: tuple[Text, ...] | None = None
     seed: Seed = 0
 
     @model_validator(mode="after")
     def _one_way(self) -> "StudySection":
         if self.metric is not None and self.metrics is not None:
             raise ValueError("metric and metrics are both given; metric is for one objective, metrics for several")
+        if self.metrics is not None and len(self.metrics) < 2:
+            raise ValueError("metrics is for two or more objectives; for one give metric")
         return self
 
 

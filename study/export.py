@@ -1,6 +1,7 @@
 """Export the best trials of a study."""
 
 import json
+import logging
 import math
 import platform
 from collections.abc import Mapping, Sequence
@@ -22,11 +23,13 @@ from study.bundle import Metrics, check_folder, write_folder
 from study.card import model_card
 from study.confirmation.report import Confirmation, read_confirmation
 from study.curves import read_history
-from study.leaders import leaders
+from study.leaders import front_of, leaders
 from study.openings import checked_validation, open_test
 from study.plan import Plan, build_plan
 from study.stored import StoredStudy, load_stored
 from study.weights import trial_weights
+
+logger = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "optuna", "numpy", "h5py", "safetensors", "scikit-learn")
 
@@ -57,6 +60,7 @@ def export_trials(
     to: Path,
     *,
     top: int = 1,
+    pareto: bool = False,
     trial: int | None = None,
     test: bool = True,
     test_all: bool = False,
@@ -69,6 +73,17 @@ def export_trials(
     The test events are opened for the first one (for all with `test_all`): its metrics on them are computed once
     and recorded in the database; a later export shows the record. Without `test` they are opened for none.
 
+    Args:
+        database: Where the study is.
+        name: The study's.
+        to: The folder.
+        top: So many of the best; with several objectives those of the front come first.
+        pareto: The whole front, each in a folder of its own, also where it is a single trial.
+        trial: This one instead.
+        test: Whether to open the test events.
+        test_all: For all.
+        replace: Whether a folder that exists is replaced.
+
     Raises:
         StudyMissing: No such study, or no such complete trial.
         DataError: The data cannot be read.
@@ -76,9 +91,14 @@ def export_trials(
     """
     stored = load_stored(database, name)
     plan = build_plan(stored.config, stored.folder)
-    confirmation = read_confirmation(database, stored)
-    chosen = _chosen(read_trials(database, stored.study_id), plan, name, top, trial, confirmation)
-    folders = [to] if len(chosen) == 1 else [to / f"{i + 1}-trial-{row.number}" for i, row in enumerate(chosen)]
+    confirmation, rows = read_confirmation(database, stored), read_trials(database, stored.study_id)
+    front = front_of(rows, *plan.directions)
+    wanted = (front, len(front)) if pareto else (rows, top)
+    chosen = _chosen(*wanted, plan, name, trial, confirmation)
+    if len(plan.objectives) > 1 and trial is None and len(chosen) < len(front):
+        logger.warning("%d of the front's %d trials; --pareto exports all of them", len(chosen), len(front))
+    alone = len(chosen) == 1 and not pareto
+    folders = [to] if alone else [to / f"{i + 1}-trial-{row.number}" for i, row in enumerate(chosen)]
     for folder in folders:  # before the test events are opened for good
         check_folder(folder, replace=replace)
     done = []
@@ -90,14 +110,14 @@ def export_trials(
 
 
 def _chosen(
-    rows: Sequence[TrialRow], plan: Plan, name: str, top: int, trial: int | None, confirmation: Confirmation | None
+    rows: Sequence[TrialRow], count: int, plan: Plan, name: str, trial: int | None, confirmation: Confirmation | None
 ) -> list[TrialRow]:
     best = leaders(rows, *plan.directions)
     if trial is None:
         if not best:
             raise StudyMissing(f"study {name!r} has no complete trial to export")
         winner = confirmation.winner if confirmation else None
-        return sorted(best, key=lambda row: winner is None or row.number != winner.number)[:top]
+        return sorted(best, key=lambda row: winner is None or row.number != winner.number)[:count]
     for row in best:
         if row.number == trial:
             return [row]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from storage.history import TrialRow
+from study.screen.cells import quantity
 from study.summary import Summary, ranked
 
 ROWS = 10
@@ -31,7 +32,8 @@ def _standing(summary: Summary) -> str:
     if summary.best is not None and summary.best.value is not None:
         best = f"Best {_plain(summary.metric)}: **{summary.best.value:.4f}** (trial {summary.best.number})"
         test = "not opened for it" if summary.test is None else f"{summary.test:.4f}"
-        lines.append(f"{best}; test events: {test}.")
+        front = f" Front of {len(summary.front)} trials." if len(summary.objectives) > 1 else ""
+        lines.append(f"{best}; test events: {test}.{front}")
     return " ".join(lines)
 
 
@@ -40,10 +42,13 @@ def _table(summary: Summary) -> str:
     names = [name for name in _parameters(rows) if len({str(row.parameters.get(name)) for row in rows}) > 1][:6]
     if not rows:
         return ""
-    head = ["trial", "state", summary.metric, "epochs", "seconds", *names]
+    others = [each.name for each in summary.objectives[1:]]
+    head = ["trial", "state", summary.metric, *others, "epochs", "seconds", *names]
     lines = ["| " + " | ".join(map(_plain, head)) + " |", "|" + " --- |" * len(head)]
     for row in rows:
-        shown = [str(row.number), row.state.name, f"{row.value:.4f}", str(row.attributes.get("epochs", ""))]
+        shown = [str(row.number), row.state.name, f"{row.value:.4f}"]
+        shown += [quantity(*each) for each in zip(others, row.all_values[1:], strict=False)] or [""] * len(others)
+        shown += [str(row.attributes.get("epochs", ""))]
         shown += [f"{row.seconds:.1f}", *(_short(row.parameters.get(name, "")) for name in names)]
         lines.append("| " + " | ".join(map(_plain, shown)) + " |")
     return "\n".join(lines)

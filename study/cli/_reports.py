@@ -51,6 +51,10 @@ def check_report(console: Console, report: "CheckReport") -> None:
     lines = {"events": f"{events}; {report.data_mb:g} MB to train on, held once per host", "trials": trials}
     if len(report.ends) > 1:
         lines["ends after"] = " or ".join(report.ends)
+    if len(report.objectives) > 1:
+        lines["objectives"] = ", ".join(report.objectives)
+    if report.constraints:
+        lines["constraints"] = f"{', '.join(report.constraints)}; a network that breaks one is not trained"
     lines["fixed"] = ", ".join(f"{name} {_value(value)}" for name, value in report.fixed.items())
     lines["searched"] = f"{len(report.searched)} hyperparameters"
     if report.unused:

@@ -16,6 +16,9 @@ def export(
     name: Name,
     to: Annotated[Path, typer.Option("--to", help="Folder to write.")],
     top: Annotated[int, typer.Option("--top", min=1, help="So many of the best, in folders of their own.")] = 1,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="Of a study of several objectives the whole front, each in its folder.")
+    ] = False,
     trial: Annotated[int | None, typer.Option("--trial", min=0, help="This trial, whatever is best.")] = None,
     test_all: Annotated[
         bool, typer.Option("--test-all", help="Open the test events for all, not only the first.")
@@ -31,12 +34,15 @@ def export(
     from study.confirmation.words import one_line
     from study.export import export_trials
 
-    if trial is not None and top > 1:
-        raise ConfigError("give --trial or --top, not both")
+    options = {"--trial": trial is not None, "--top": top > 1, "--pareto": pareto}
+    given = [option for option, is_given in options.items() if is_given]
+    if len(given) > 1:
+        raise ConfigError(f"give {' or '.join(given)}, not both")
     if test_all and no_test:
         raise ConfigError("give --test-all or --no-test, not both")
     database = existing(storage)
-    done = export_trials(database, name, to, top=top, trial=trial, test=not no_test, test_all=test_all, replace=force)
+    openings = {"test": not no_test, "test_all": test_all}
+    done = export_trials(database, name, to, top=top, pareto=pareto, trial=trial, **openings, replace=force)
     if as_json:
         print_json([item.to_json() for item in done])
         return 0

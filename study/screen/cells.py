@@ -40,6 +40,11 @@ def number(value: float | None) -> str:
     return f"{value:.3e}"
 
 
+def quantity(name: str, value: float | None) -> str:
+    """An objective's value: a number of weights in full, anything else as `number`."""
+    return f"{value:,.0f}" if name == "parameters" and value is not None else number(value)
+
+
 def duration(seconds: float) -> str:
     """Seconds as 12.3s, 4m05s, 3h07m or 5d03h."""
     if not math.isfinite(seconds):

@@ -35,7 +35,9 @@ def _row(study: Compared, states: Sequence[str]) -> list[str]:
         number(best.value) if best else "",
         str(best.number) if best else "",
         number(study.test),
-        f"{study.metric} ({study.direction[:3]})",
+        ", ".join(
+            [f"{study.metric} ({study.direction[:3]})", *(f"{o.name} ({o.direction[:3]})" for o in study.further)]
+        ),
         *(str(study.counts.get(state, 0)) for state in states),
         failures,
         str(study.epochs),

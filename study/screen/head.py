@@ -80,9 +80,11 @@ def elapsed_s(summary: Summary, *, now: datetime | None = None) -> float | None:
 
 def best(summary: Summary) -> Text:
     """The best trial, and what it scored on the test events."""
-    line = Text(f"best {clean(summary.metric)} ({summary.direction}): ")
+    line = Text(f"best {', '.join(clean(each) for each in summary.objectives)}: ")
     if summary.best is None:
         return line.append("no complete trial yet", "bright_black")
+    if len(summary.objectives) > 1:
+        line.append(f"front of {len(summary.front)}, the best {clean(summary.metric)} ")
     line.append(number(summary.best.value), "bold cyan").append(f" ({_where(summary, summary.best)})")
     if summary.test is not None:
         line.append(f", test {number(summary.test)}")
@@ -92,7 +94,7 @@ def best(summary: Summary) -> Text:
 def gain(summary: Summary) -> list[Text]:
     """What the last trials have gained; nothing before a trial is complete."""
     found = summary.improvement
-    if found.best is None or found.since is None:
+    if found.best is None or found.since is None or len(summary.objectives) > 1:  # the front may grow without it
         return []
     since = "the last one" if found.since == 0 else f"{found.since} trials ago"
     if found.gain is None:

@@ -25,14 +25,15 @@ def listing(summaries: Sequence[Summary], width: int | None) -> list[Text]:
 
 
 def _row(summary: Summary) -> list[str | Text]:
-    best = "" if summary.best is None else f"{number(summary.best.value)} (trial {summary.best.number})"
+    front = f", front of {len(summary.front)}" if len(summary.objectives) > 1 else ""
+    best = "" if summary.best is None else f"{number(summary.best.value)} (trial {summary.best.number}{front})"
     return [
         summary.name,
         summary.state,
         f"{summary.finished}/{summary.budget if summary.budget is not None else '?'}",
         best,
         number(summary.test),
-        summary.metric,
+        ", ".join(each.name for each in summary.objectives),
         str(len(summary.running)),
         str(summary.counts.get("PRUNED", 0)),
         str(summary.counts.get("FAIL", 0)),

@@ -60,4 +60,5 @@ def one_line(summary: Summary) -> str:
         parts.append(f"{len(summary.lost)} lost")
     best = summary.best
     value = f"best {clean(summary.metric)} {number(best.value)} (trial {best.number})" if best else "no result yet"
+    parts += [f"front of {len(summary.front)}"] if len(summary.objectives) > 1 and best else []
     return ", ".join([*parts, value])

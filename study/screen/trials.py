@@ -1,13 +1,14 @@
 """The best trials with what they differ in, and the failures by class."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from rich.text import Text
 
 from storage.history import TrialRow
 from study._best import trained_epochs
-from study.screen.cells import clean, columns, duration, number, short, state_text
+from study.screen.cells import clean, columns, duration, number, quantity, short, state_text
 from study.screen.look import Look
 from study.summary import Summary, ranked
 
@@ -20,13 +21,18 @@ def leaders(summary: Summary, look: Look) -> list[Text]:
     rows = [trial for trial in ranked(summary) if trial.value is not None][: look.trials]
     if not rows:
         return []
-    shown = differing(rows)
-    table = [[f"best {len(rows)}", clean(summary.metric)[:14], "state", "epochs", "time", *shown]]
+    shown, others = differing(rows), summary.objectives[1:]
+    front = {trial.number for trial in summary.front} if others else set[int]()
+    head = f"best {len(rows)}{' (* front)' if others else ''}"
+    names = [clean(each.name)[:14] for each in others]
+    table = [[head, clean(summary.metric)[:14], *names, "state", "epochs", "time", *shown]]
     for trial in rows:
+        further = zip_longest(others, trial.all_values[1:])
         table.append(
             [
-                f"{trial.number}",
+                f"{trial.number}{'*' if trial.number in front else ''}",
                 number(trial.value),
+                *(quantity(each.name, value) for each, value in further if each is not None),
                 state_text(trial),
                 str(trained_epochs(trial)),
                 duration(trial.seconds),

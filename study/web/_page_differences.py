@@ -54,4 +54,5 @@ def _directions(stored: StoredStudy) -> dict[str, str]:
     """Which way each metric is better; of a user's own task, whose file is not run here, only the study's metric."""
     name = stored.config.objective.name
     known: dict[str, str] = {} if ".py:" in name else dict(load_task(name, folder=stored.folder).metrics)
-    return known | {"loss": "minimize", "training_loss": "minimize", stored.metric: stored.direction}
+    ours = {each.name: each.direction for each in stored.objectives}
+    return known | {"loss": "minimize", "training_loss": "minimize"} | ours

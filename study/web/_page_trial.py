@@ -74,6 +74,7 @@ def _study(stored: StoredStudy) -> dict[str, Any]:
         "study_id": stored.study_id,
         "metric": stored.metric,
         "direction": stored.direction,
+        "objectives": [dataclasses.asdict(objective) for objective in stored.objectives],
         "epochs": stored.config.training.epochs,
     }
 
@@ -86,6 +87,7 @@ def _trial(row: TrialRow) -> dict[str, Any]:
         "running": not row.settled,
         "ours": row.ours,
         "value": row.value,
+        "all_values": list(row.all_values),
         "failure": row.failure,
         "attempts": row.attempts,
         "seconds": row.seconds if row.settled else None,

@@ -29,7 +29,8 @@ function progress(study) {
 
 function best(study) {
   if (!study.best) return DASH;
-  return el("span", {}, el("strong", {}, metric(study.best.value)), el("span", { class: "muted under" }, ` ${study.metric}, trial ${study.best.number}`));
+  const front = study.objectives.length > 1 ? `, front of ${study.front.length}` : "";
+  return el("span", {}, el("strong", {}, metric(study.best.value)), el("span", { class: "muted under" }, ` ${study.metric}, trial ${study.best.number}${front}`));
 }
 
 function name(study) {

@@ -19,11 +19,13 @@ function tile(label, value, more) {
 function tiles(study) {
   const done = study.budget ? `of ${number(study.budget)} trials` : "trials";
   const best = study.best ? [el("a", { href: trialPage(study.name, study.best.number) }, `trial ${study.best.number}`)] : "";
+  const front = study.objectives.map((each) => `${each.name} (${each.direction})`).join(", ");
   const tested = study.test !== null ? "of the best trial" : study.tested ? `opened for ${study.tested} others` : "not opened";
   const lost = study.lost ? el("span", { class: "warning" }, `${study.lost} lost`) : `of ${number(study.workers)} workers`;
   return [
     tile("trials ended", number(study.finished), [done, study.budget ? bar(study.finished, study.budget, "progress") : ""]),
     tile(`best ${study.metric}`, metric(study.best?.value), best),
+    ...(study.objectives.length > 1 ? [tile("Pareto front", number(study.front.length), front)] : []),
     tile(`test ${study.metric}`, metric(study.test), tested),
     tile("running", number(study.running), lost),
     tile("GPU-hours", hours(study.device_seconds), "of all devices"),

@@ -44,6 +44,7 @@ function heading(tree) {
     el("p", { class: "actions" }, actions),
     facts([
       [study.metric, metric(trial.value)],
+      ...study.objectives.slice(1).map((each, place) => [each.name, any(trial.all_values[place + 1])]),
       ["best epoch", top ? `${top[0]} (${metric(top[1])})` : DASH],
       ["epochs", `${trial.values.at(-1)?.[0] ?? 0} / ${study.epochs}`],
       ["attempts", number(trial.attempts)],

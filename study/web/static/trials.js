@@ -12,6 +12,8 @@ export class Trials {
     this.study = study;
     this.chosen = new Set();
     this.names = [];
+    this.others = [];
+    this.front = new Set();
     this.button = el("a", { class: "button", "aria-disabled": "true" }, "Compare");
     this.table = new Table({ columns: this.columns(), rowKey: (row) => row.number, label: "trials", sort: { key: "number", down: true } });
     const note = el("p", { class: "actions" }, this.button, el("span", { class: "muted" }, "Choose two or more trials to see in what they differ."));
@@ -21,10 +23,12 @@ export class Trials {
   set(rows, study) {
     this.metric = study.metric;
     this.best = study.best?.number;
+    this.front = new Set(study.front);
+    const others = study.objectives.slice(1).map((each) => each.name);
     const names = [...new Set(rows.flatMap((row) => Object.keys(row.parameters)))].sort();
     this.table.rows = rows;
-    if (names.join("\0") !== this.names.join("\0")) {
-      this.names = names;
+    if ([...others, "", ...names].join("\0") !== [...this.others, "", ...this.names].join("\0")) {
+      [this.names, this.others] = [names, others];
       this.table.setColumns(this.columns());
     } else {
       this.table.draw();
@@ -52,11 +56,17 @@ export class Trials {
     const parameters = this.names.map((name) => ({
       key: `parameter ${name}`, label: name, value: (row) => row.parameters[name], cell: (row) => any(row.parameters[name]),
     }));
+    // The values of the other objectives, and whether the trial is on the front.
+    const others = this.others.map((name, place) => ({
+      key: `objective ${name}`, label: name, numeric: true, value: (row) => row.all_values[place + 1], cell: (row) => any(row.all_values[place + 1]),
+    }));
+    if (others.length) others.push({ key: "front", label: "front", down: true, value: (row) => Number(this.front.has(row.number)), cell: (row) => (this.front.has(row.number) ? "★" : "") });
     return [
       { key: "choose", label: "", cell: (row) => this.box(row) },
       { key: "number", label: "trial", numeric: true, down: true, value: (row) => row.number, cell: (row) => el("a", { href: trialPage(this.study, row.number) }, String(row.number)) },
       { key: "state", label: "state", value: (row) => row.state + (row.failure ?? ""), cell: (row) => stateOf(row) },
       { key: "value", label: this.metric ?? "value", numeric: true, down: true, value: (row) => row.value, cell: (row) => metric(row.value) },
+      ...others,
       { key: "epoch", label: "epochs", numeric: true, down: true, value: (row) => row.epoch, cell: (row) => number(row.epoch) },
       { key: "attempts", label: "attempts", numeric: true, down: true, value: (row) => row.attempts, cell: (row) => (row.ours ? number(row.attempts) : DASH) },
       { key: "seconds", label: "time", numeric: true, down: true, value: (row) => row.seconds, cell: (row) => duration(row.seconds) },
