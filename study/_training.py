@@ -1,5 +1,6 @@
 """One trial: the network that its parameters describe, trained on the study's events."""
 
+import hashlib
 import io
 import math
 from collections.abc import Callable, Generator, Mapping
@@ -22,9 +23,12 @@ from objectives._statistics import normalizer
 from objectives._trainer import Trainer
 from study._constraints import MEASURED, check_constraints, constraints_of
 from study._diagnosing import Known, known_of
+from study._environment import environment
 from study._ingestion import ingested
-from study._processor import processor
 from study.plan import Facts, Plan, check_fingerprint, make_task, open_data
+
+WEIGHTS_DIGEST = "weights_digest"
+"""The attribute by which a trial's weights are known when they are not kept."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +209,7 @@ class TrialRun:
         return save({name: tensor.contiguous() for name, tensor in self.trainer.best.weights.items()})
 
     def attributes(self) -> dict[str, Any]:
-        """What the trial carries in the database: numbers that become axes, and its seed as text."""
+        """What the trial carries in the database: numbers that become axes; as text seed, digest and environment."""
         trainer = self.trainer
         best = trainer.history[trainer.best.epoch - 1]
         return {
@@ -219,7 +223,8 @@ class TrialRun:
             "events_per_second": round(float(np.median([r.events_per_second for r in trainer.history])), 1),
             "memory_mb": self._memory_mb(),
             "seed": str(self.seed),
-            "processor": processor(self._device),
+            WEIGHTS_DIGEST: hashlib.sha256(self.weights()).hexdigest(),
+            **environment(self._device),
         }
 
     def _memory_mb(self) -> float:

@@ -18,6 +18,7 @@ from storage.errors import StudyMissing
 from storage.history import TrialRow, read_trials
 from storage.openings import list_openings
 from study import bundle
+from study._environment import NAMES
 from study._plugin_files import portable
 from study.bundle import Metrics, check_folder, write_folder
 from study.card import model_card
@@ -191,7 +192,7 @@ def _yaml(tree: Mapping[str, Any]) -> str:
 
 
 def _environment(row: TrialRow) -> dict[str, Any]:
-    """What the bits of a training depend on."""
+    """What the bits depend on: of this process, and under "training" of the one that has trained the trial."""
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
@@ -199,4 +200,5 @@ def _environment(row: TrialRow) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": row.attributes.get("device"),
         "worker": row.attributes.get("worker"),
+        "training": {name: row.attributes.get(name) for name in NAMES},
     }

@@ -11,7 +11,8 @@ import torch
 from storage import files
 from storage.errors import DataError
 from storage.history import TrialRow
-from study._training import TrialRun, load_trial_data
+from study._retraining import retrain_here
+from study._training import load_trial_data
 from study.devices import torch_name
 from study.plan import Plan
 from study.stored import StoredStudy
@@ -50,17 +51,16 @@ def _train_again(stored: StoredStudy, plan: Plan, row: TrialRow, path: Path) -> 
             "lacks; export it on a machine with a GPU, or raise checkpoint.keep in the next study"
         )
     logger.warning("the weights of trial %d were not kept: training it again", row.number)
-    run = TrialRun(plan, stored.facts, row.number, row.parameters, device)
     data = load_trial_data(plan, stored.facts)
     with one_thread():
-        for epoch in run.epochs(data, should_stop=lambda: False):
-            logger.info("epoch %d: %s %.4f", epoch.epoch, plan.metric, epoch.metrics[plan.metric])
-    if run.value != row.value:
+        again = retrain_here(plan, stored.facts, row, data, device, epochs=None)
+    if again.value != row.value or again.weights is None:
         raise DataError(
-            f"trial {row.number} trained again gives {plan.metric} {run.value!r}, not {row.value!r}: another machine, "
-            "data file or version of torch than it was trained with; export it there"
+            f"trial {row.number} trained again gives {plan.metric} {again.value!r}, not {row.value!r}: another "
+            "machine, data file or version of torch than it was trained with (`studyhall reproduce "
+            f"{stored.name} --trial {row.number}` says which); export it there"
         )
-    path.write_bytes(run.weights())
+    path.write_bytes(again.weights)
 
 
 @contextlib.contextmanager

@@ -1,19 +1,17 @@
 """Whether a drilled study is what it would have been without a fault."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 from optuna.trial import TrialState
 from sqlalchemy import select
 
-from storage import files
 from storage.database import Database
 from storage.history import TrialRow, read_trials
 from storage.studies import load_study
 from storage.tables import ATTEMPTS, AttemptState
-from study._training import TrialData, TrialRun, load_trial_data
+from study._retraining import differences, retrain_here
+from study._training import TrialData, load_trial_data
 from study.drill._line import Arrival
 from study.plan import Plan
 from study.stored import StoredStudy, load_stored
@@ -78,20 +76,8 @@ def equal_to_references(database: Database, name: str, plan: Plan) -> Iterator[s
 
 def _differences(stored: StoredStudy, plan: Plan, data: TrialData, trial: TrialRow) -> Iterator[str]:
     """Of a trial that was pruned, or whose worker was killed, as far as it came."""
-    run = TrialRun(plan, stored.facts, trial.number, trial.parameters, "cpu")
-    epochs = run.epochs(data, should_stop=lambda: False)
-    curve = {epoch.epoch: epoch.metrics[plan.metric] for epoch in islice(epochs, len(trial.values))}
-    if curve != trial.values:
-        yield f"trial {trial.number}, {trial.attempts} attempts: curve {trial.values}, reference {curve}"
-    if trial.value is not None and trial.value != run.value:
-        yield f"trial {trial.number}: value {trial.value}, reference {run.value}"
-    if trial.state is TrialState.COMPLETE and _digest(_kept(trial)) != _digest(run.weights()):
-        yield f"trial {trial.number}: other weights than the reference's"
-
-
-def _kept(trial: TrialRow) -> bytes:
-    return files.read_file(trial.weights) if trial.weights is not None and files.exists(trial.weights) else b""
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    again = retrain_here(plan, stored.facts, trial, data, "cpu", epochs=len(trial.values))
+    for difference in differences(plan, trial, (), again):
+        yield f"trial {trial.number}, {trial.attempts} attempts: {difference.part}: {difference.text}"
+    if trial.state is TrialState.COMPLETE and trial.weights is None:
+        yield f"trial {trial.number}: it is complete and has no weights"

@@ -139,7 +139,8 @@ def test_numeric_attributes_are_few_and_the_same_in_every_study_of_a_task(lab: L
     assert len(found[0]) <= 15
     assert {"loss", "best_epoch", "parameters", "seconds", "memory_mb", "attempts"} <= found[0]
     strings = stock_trials(theirs, "one")[0].user_attrs
-    assert all(isinstance(strings[name], str) for name in ("worker", "device", "processor", "seed"))
+    texts = ("worker", "device", "processor", "instructions", "torch", "threads", "seed", "weights_digest")
+    assert all(isinstance(strings[name], str) for name in texts)
 
 
 def test_a_picture_that_was_not_drawn_is_drawn_when_it_is_looked_at_and_kept(lab: Lab, database: Database) -> None:
