@@ -169,7 +169,7 @@ def _by_worker(
             return Retrained(epochs, math.nan, None, None), {}
         place = join(folder, WEIGHTS)
         weights = Path(place).read_bytes() if exists(place) else None
-        return Retrained(epochs, end.value, end.attributes[WEIGHTS_DIGEST], weights), dict(end.attributes)
+        return Retrained(epochs, end.values[0], end.attributes[WEIGHTS_DIGEST], weights), dict(end.attributes)
 
 
 def _listen(

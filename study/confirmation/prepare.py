@@ -35,11 +35,17 @@ def prepare_confirmation(database: Database, url: str, search: StoredStudy, *, t
         seeds: How often each is trained.
 
     Raises:
-        ConfigError: It has no complete trial, is a confirmation itself, or its confirmation's name is taken.
+        ConfigError: It has no complete trial or several objectives, is a confirmation itself, or the name of
+            its confirmation is taken.
     """
     of = confirmed_study(search.record.facts)
     if of is not None:
         raise ConfigError(f"study {search.name!r} is itself the confirmation of {of!r}; give that name")
+    if len(search.objectives) > 1:
+        names = ", ".join(objective.name for objective in search.objectives)
+        raise ConfigError(
+            f"study {search.name!r} has several objectives ({names}), so its best trials are a front; confirm ranks by one"
+        )
     best = leaders(read_trials(database, search.study_id), *search.directions)[:top]
     if not best:
         raise ConfigError(f"study {search.name!r} has no complete trial to confirm")

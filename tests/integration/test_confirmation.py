@@ -267,3 +267,10 @@ def test_a_study_and_its_confirmation_stay_linked_through_backups(lab: Lab, data
 
     assert found is not None
     assert found.leaders[0].values == confirmed(database).leaders[0].values
+
+
+def test_a_study_of_several_objectives_is_refused(lab: Lab, database: Database) -> None:
+    lab.create("two", space=SPACE, study={"metrics": ["accuracy", "parameters"]})
+
+    with pytest.raises(ConfigError, match=r"several objectives \(accuracy, parameters\)"):
+        prepare_confirmation(database, lab.url, load_stored(database, "two"), top=1, seeds=1)
