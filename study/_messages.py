@@ -34,6 +34,7 @@ class TrialJob:
         attempt: Its number.
         token: The attempt's.
         artifacts: The folder for what people see of the trial; empty for none.
+        admit: Whether a network that breaks the study's constraints is refused.
     """
 
     number: int
@@ -43,6 +44,7 @@ class TrialJob:
     attempt: int = 1
     token: str = ""
     artifacts: str = ""
+    admit: bool = True
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> 
 
 def _train(agent: _Agent, warm: _preload.Warm, job: TrialJob, run: TrialRun, checkpoints: Checkpoints) -> Done | Failed:
     resume = checkpoints.read(job.resume)
-    epochs = run.epochs(warm.data, should_stop=agent.wants_trial_back, resume=resume, admit=True)
+    epochs = run.epochs(warm.data, should_stop=agent.wants_trial_back, resume=resume, admit=job.admit)
     order = Order.CONTINUE
     for epoch in epochs:
         logger.info("%s", epoch_line(epoch_json(epoch)))

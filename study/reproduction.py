@@ -157,7 +157,7 @@ def _by_worker(
     job = {"config": stored.config.to_json(), "facts": stored.facts.to_json(), "folder": str(stored.folder)}
     threads = int(row.attributes.get(THREADS) or threads_per_worker(1))
     with tempfile.TemporaryDirectory(prefix="studyhall-") as folder, Pool([slot], job, threads) as pool:
-        training = TrialJob(number=row.number, sampled=row.parameters, folder=folder, resume=None)
+        training = TrialJob(number=row.number, sampled=row.parameters, folder=folder, resume=None, admit=False)
         try:
             pool.start(lambda: False)
             epochs, end = _listen(pool, training, epochs_of(row), tell)

@@ -9,7 +9,7 @@ from storage.errors import ConfigError
 from storage.history import read_trials
 from storage.retrainings import add_retrainings
 from storage.studies import Budget, StudyRecord
-from study.config import BudgetSection, NamedSection, SearchSection, StudyConfig
+from study.config import BudgetSection, ConstraintsSection, NamedSection, SearchSection, StudyConfig
 from study.confirmation.link import CONFIRMS, confirmation_name, confirmed_study, find_confirmation, link_to
 from study.leaders import leaders
 from study.loading import validated
@@ -106,6 +106,7 @@ def _config(search: StoredStudy, name: str, trials: int) -> StudyConfig:
         update={
             "study": given.study.model_copy(update={"name": name, "seed": seed}),
             "budget": BudgetSection(trials=trials, trial_timeout=given.budget.trial_timeout),
+            "constraints": ConstraintsSection(),  # the leaders have met them, and a time is not the same twice
             "search": SearchSection(sampler=RANDOM, pruner=NO_PRUNER, repeat=True),
         }
     )

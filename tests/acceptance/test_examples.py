@@ -25,7 +25,7 @@ def studyhall(folder: Path, *arguments: str) -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The examples, beside the digits."""
     folder = tmp_path_factory.mktemp("examples")
-    for name in ("digits.yaml", "own_code.yaml", "my_models.py", "my_task.py"):
+    for name in ("digits.yaml", "pareto.yaml", "own_code.yaml", "my_models.py", "my_task.py"):
         shutil.copy(ROOT / "examples" / name, folder)
     subprocess.run([sys.executable, ROOT / "examples" / "make_digits.py", folder / "digits.h5"], check=True)
     return folder
@@ -126,3 +126,19 @@ def test_weights_that_were_not_kept_are_trained_again_to_the_same_metrics(folder
 
     assert metrics(folder / "again")["validation"]["accuracy"] == ranked[-1]["value"]
     assert json.loads(studyhall(folder, "evaluate", "again", "--json"))["compared"] == ["validation", "test"]
+
+
+def test_the_front_of_accuracy_and_size_is_exported_network_by_network(folder: Path) -> None:
+    studyhall(folder, "launch", "pareto.yaml", "--workers", "2")
+    status = json.loads(studyhall(folder, "status", "pareto", "--json"))
+
+    studyhall(folder, "export", "pareto", "--pareto", "--to", "front")
+
+    trials = {trial["number"]: trial for trial in status["trials"]}
+    exports = sorted((folder / "front").iterdir())
+    assert [int(path.name.rpartition("-")[2]) for path in exports] == status["front"]
+    sizes = [trials[number]["all_values"][1] for number in status["front"]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes) <= 20_000 < max(trial["attributes"]["parameters"] for trial in trials.values())
+    assert all(trial["failure"] in (None, "infeasible") for trial in trials.values())
+    assert [metrics(path)["test"] is not None for path in exports] == [True, *[False] * (len(exports) - 1)]

@@ -298,3 +298,11 @@ def test_flat_keys_name_every_leaf() -> None:
     tree = {"a": {"b": 1, "c": {}}, "d": [1, {"e": 2}]}
 
     assert flatten(tree) == {"a.b": 1, "a.c": {}, "d": [1, {"e": 2}]}
+
+
+def test_one_metric_and_several_exclude_each_other(refused: Callable[..., str]) -> None:
+    both = refused(SMALLEST + "study: {metric: accuracy, metrics: [accuracy, log_loss]}\n")
+    one = refused(SMALLEST + "study: {metrics: [accuracy]}\n")
+
+    assert "metric and metrics are both given" in both
+    assert "for one give metric" in one

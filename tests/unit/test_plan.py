@@ -250,3 +250,52 @@ def test_a_split_file_without_validation_events_is_refused(plan: Made, tmp_path:
     made = plan(data={"split": {"file": "s.npz"}})
 
     assert "leaves the validation part empty" in mistake(lambda: open_data(made), DataError)
+
+
+def test_several_objectives_keep_their_order_and_have_their_own_directions(plan: Made) -> None:
+    several = plan(study={"metrics": ["log_loss", "accuracy", "parameters"]})
+
+    assert (several.metric, several.direction) == ("log_loss", "minimize")
+    assert several.directions == ("minimize", "maximize", "minimize")
+
+
+def test_with_several_objectives_nothing_is_pruned_unless_the_study_says_by_what(plan: Made) -> None:
+    study = {"metrics": ["accuracy", "parameters"]}
+
+    assert plan(study=study).config.search.pruner.name == "none"
+    assert plan(study=study, search={"sampler": "nsgaii"}).config.search.pruner.name == "none"
+    named = plan(study=study, search={"pruner": {"name": "asha", "metric": "accuracy"}})
+    assert named.config.search.pruner.name == "asha"
+    stored = StudyConfig.model_validate(named.config.to_json())
+    assert stored == named.config
+
+
+@pytest.mark.parametrize(
+    ("sections", "problem"),
+    [
+        (
+            {"study": {"metrics": ["accuracy", "acuracy"]}},
+            "did you mean accuracy? Objective multiclass has: parameters",
+        ),
+        ({"study": {"metrics": ["parameters", "accuracy"]}}, "begin with the metric that chooses"),
+        ({"study": {"metrics": ["accuracy", "accuracy"]}}, "give each once"),
+        ({"study": {"metric": "parameters"}}, "Objective multiclass has: accuracy"),
+        (
+            {"study": {"metrics": ["accuracy", "parameters"]}, "search": {"pruner": "asha"}},
+            "{name: asha, metric: accuracy}",
+        ),
+        ({"search": {"pruner": {"name": "asha", "metric": "log_loss"}}}, "pruned by the first objective, accuracy"),
+        (
+            {"study": {"metrics": ["accuracy", "parameters"]}, "search": {"sampler": "cma_es"}},
+            "is for one objective, but study.metrics is accuracy, parameters",
+        ),
+    ],
+)
+def test_objectives_that_cannot_be_optimised_are_refused(plan: Made, sections: dict[str, Any], problem: str) -> None:
+    assert problem in mistake(lambda: plan(**sections))
+
+
+def test_the_latency_is_measured_only_where_something_needs_it(plan: Made) -> None:
+    assert not plan(study={"metrics": ["accuracy", "parameters"]}).measures_latency
+    assert plan(study={"metrics": ["accuracy", "latency_ms"]}).measures_latency
+    assert plan(constraints={"max_latency_ms": 2}).measures_latency
