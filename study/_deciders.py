@@ -25,16 +25,17 @@ class HalvingDecider:
         self._halving = halving
         self._rungs = {rung: Rung() for rung in halving.rungs(epochs)}
 
-    def begin(self, number: int) -> None:
+    def begin(self, course: Course) -> None:
         """See `Decider`."""
 
-    def stops(self, number: int, epoch: int, value: float) -> bool:
+    def stops(self, course: Course, epoch: int) -> bool:
         """See `Decider`."""
         rung = self._rungs.get(epoch)
         if rung is None:
             return False
-        rung.add(number, value)
-        standing = rung.standing(number, value)
+        value, lot = course.values[epoch - 1], course.number if course.lot is None else course.lot
+        rung.add(lot, value)
+        standing = rung.standing(lot, value)
         better = standing.higher if self._halving.direction == "maximize" else standing.lower
         return self._halving.stops(value, standing.others, better)
 
@@ -59,18 +60,18 @@ class OptunaDecider:
         ]
         self._study = optuna.Study(name, self._storage, pruner=pruner)
 
-    def begin(self, number: int) -> None:
+    def begin(self, course: Course) -> None:
         """See `Decider`."""
-        self._storage.set_trial_state_values(self._ids[number], TrialState.RUNNING)
+        self._storage.set_trial_state_values(self._ids[course.number], TrialState.RUNNING)
 
-    def stops(self, number: int, epoch: int, value: float) -> bool:
+    def stops(self, course: Course, epoch: int) -> bool:
         """See `Decider`."""
-        self._storage.set_trial_intermediate_value(self._ids[number], epoch, value)
+        self._storage.set_trial_intermediate_value(self._ids[course.number], epoch, course.values[epoch - 1])
         if epoch >= self._epochs:
             return False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of values that are not finite: the study's own log has told of them
-            return self._study.pruner.prune(self._study, self._trial(number))
+            return self._study.pruner.prune(self._study, self._trial(course.number))
 
     def end(self, course: Course, epochs: int, *, stopped: bool) -> None:
         """See `Decider`."""

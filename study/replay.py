@@ -37,6 +37,7 @@ class Course:
         seconds: Each of these epochs took, positive or 0.
         ahead_s: What it took beside its epochs, which is counted before the first.
         value: Its final one, of a complete trial.
+        lot: Its id, by which lots between equal values are drawn; None means its number.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Course:
     ahead_s: float
     end: End
     value: float | None = None
+    lot: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.seconds) != len(self.values):
@@ -60,11 +62,11 @@ class Course:
 class Decider(Protocol):
     """A pruner, which sees the simulated search as it goes on."""
 
-    def begin(self, number: int) -> None:
+    def begin(self, course: Course) -> None:
         """A trial begins."""
         ...
 
-    def stops(self, number: int, epoch: int, value: float) -> bool:
+    def stops(self, course: Course, epoch: int) -> bool:
         """Take note of an epoch; whether the trial ends after it."""
         ...
 
@@ -137,7 +139,7 @@ class _Run:
             return
         place, course = self._next, self._courses[self._next]
         self._next += 1
-        self._decider.begin(course.number)
+        self._decider.begin(course)
         heapq.heappush(self._events, (now + course.seconds_until(1), place, 1))
 
     def advance(self) -> bool:
@@ -156,7 +158,7 @@ class _Run:
         return True
 
     def _report(self, course: Course, epoch: int) -> bool:
-        stops = self._decider.stops(course.number, epoch, course.values[epoch - 1])
+        stops = self._decider.stops(course, epoch)
         return stops and epoch < self._epochs
 
     def _end(self, course: Course, trained: int, now: float, *, stopped: bool) -> None:

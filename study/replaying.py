@@ -17,6 +17,7 @@ from study._yaml import parse_yaml
 from study.config import NamedSection
 from study.loading import validated
 from study.replay import Course, End, Replay, Verdict, judge, replay
+from study.search import pauses
 from study.stored import StoredStudy, load_stored
 
 MOST_ATTEMPTS = 10_000_000
@@ -66,12 +67,14 @@ class Replayed:
         pruner: Its name and options, as in a study file.
         agrees: Trials that it ends after the same epoch, and in the same way, as the study's own pruner did.
         verdict: None without a complete trial to judge by.
+        pauses: Whether it would pause the trials that are stopped here.
     """
 
     pruner: NamedSection
     replay: Replay
     agrees: int
     verdict: Verdict | None
+    pauses: bool
 
     @property
     def title(self) -> str:
@@ -117,6 +120,7 @@ class Replays:
             "stopped": {str(number): found.trained[number] for number in sorted(found.stopped)},
             "censored": sorted(found.censored),
             "agrees": one.agrees,
+            "pauses": one.pauses,
             "epochs": found.epochs,
             "epochs_saved": recorded.epochs - found.epochs,
             "device_seconds": round(found.device_s, 3),
@@ -155,7 +159,8 @@ def _replayed(found: Recorded, study: StoredStudy, slots: int) -> Replayed:
     decider = make_decider(study, study.name, count)
     run = replay(courses, decider, slots=slots, epochs=study.config.training.epochs)
     agrees = sum(_as_recorded(course, run) for course in courses)
-    return Replayed(study.config.search.pruner, run, agrees, judge(courses, run.stopped, study.direction))
+    verdict = judge(courses, run.stopped, study.direction)
+    return Replayed(study.config.search.pruner, run, agrees, verdict, pauses(study.config))
 
 
 def _as_recorded(course: Course, run: Replay) -> bool:
@@ -217,6 +222,7 @@ def _course(row: TrialRow, epochs: Sequence[Mapping[str, Any]]) -> Course:
         ahead_s=max(0.0, row.seconds - sum(seconds)),
         end=_end(row),
         value=row.value if row.state is TrialState.COMPLETE else None,
+        lot=row.trial_id,
     )
 
 

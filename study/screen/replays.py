@@ -69,6 +69,10 @@ def remarks(replays: Replays) -> list[str]:
         for one in replays.pruners
         if one.pruner == own
     ]
+    if len(recorded.stored.objectives) > 1:
+        said.append(f"Trials are stopped and judged by {recorded.stored.metric}, the first objective, alone.")
+    if any(one.pauses for one in replays.pruners):
+        said.append("Halving that pauses is replayed without pauses: a trial that would wait counts as stopped.")
     if recorded.open:
         said.append(f"{recorded.open} trials have not ended; they count as far as they have come.")
     if recorded.left_out:
