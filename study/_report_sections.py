@@ -7,6 +7,7 @@ from typing import Any
 from study import _report_page as html
 from study._report_events import worst_events
 from study._report_figures import diagnostic_pictures, training_pictures
+from study._report_importance import importance_section
 from study.bundle import ENVIRONMENT, Bundle
 
 
@@ -28,6 +29,7 @@ def report_page(bundle: Bundle, found: Mapping[str, dict[str, Any] | None], pair
         _wrong(bundle, part),
         *[html.folded(f"The {name} events", *_pictures(found[name] or {}, pair)) for name in others],
         html.section("Hyperparameters", html.values(plan.space.resolved(bundle.sampled))),
+        importance_section(bundle),
         html.section("Environment", html.values(_environment(bundle))),
     ]
     subtitle = f"{plan.kind.name} on {plan.data_path.name}, chosen by the validation {plan.metric} ({plan.direction})"

@@ -21,12 +21,13 @@ from study.loading import validated
 from study.plan import Facts, Plan, build_plan
 
 FORMAT = 1
-CONFIG, WEIGHTS, METRICS, DATA, ENVIRONMENT, CARD = (
+CONFIG, WEIGHTS, METRICS, DATA, ENVIRONMENT, IMPORTANCE, CARD = (
     "config.yaml",
     "model.safetensors",
     "metrics.json",
     "data.json",
     "environment.json",
+    "importance.json",
     "README.md",
 )
 
@@ -46,6 +47,8 @@ class Bundle:
             opened. Empty in an export made before there were any.
         history: A mapping per epoch, as `EpochResult.to_json` gives it; empty where none was recorded.
         best_epoch: The one whose weights these are, or None where that is not known.
+        importance: Which hyperparameters mattered in the study when it was exported, as `Importance.to_json`; empty in
+            an export made before this was told.
     """
 
     folder: Path
@@ -57,6 +60,7 @@ class Bundle:
     diagnostics: Mapping[str, dict[str, Any] | None]
     history: Sequence[Mapping[str, Any]]
     best_epoch: int | None
+    importance: Sequence[Mapping[str, Any]] = ()
 
     def network(self) -> nn.Module:
         """The network with its weights, on the CPU.
@@ -103,6 +107,7 @@ def load_bundle(folder: Path) -> Bundle:
             diagnostics,
             history,
             tree.get("best_epoch"),
+            _importance(folder),
         )
     except StudyhallError:
         raise
@@ -110,6 +115,14 @@ def load_bundle(folder: Path) -> Bundle:
         raise ConfigError(
             f"{folder} is a damaged export ({type(error).__name__}: {error}); export the trial again"
         ) from None
+
+
+def _importance(folder: Path) -> list[dict[str, Any]]:
+    path = folder / IMPORTANCE
+    if not path.is_file():
+        return []
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def metrics_text(

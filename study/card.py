@@ -71,7 +71,8 @@ studyhall predict . --data FILE.h5 --out P.h5   # predictions, event by event
 
 Files: `config.yaml` (every resolved value), `model.safetensors` (weights), `metrics.json` (with
 diagnostics and the history of the training), `data.json` (fingerprint, statistics), `environment.json` (versions and
-machine), and the user's own families and tasks, if any.
+machine), `importance.json` (which hyperparameters mattered in the search), and the user's own families and tasks, if
+any.
 """
 
 

@@ -24,6 +24,7 @@ from study.bundle import Metrics, check_folder, write_folder
 from study.card import model_card
 from study.confirmation.report import Confirmation, read_confirmation
 from study.curves import read_history
+from study.importance import study_importances
 from study.leaders import front_of, leaders
 from study.openings import checked_validation, open_test
 from study.plan import Plan, build_plan
@@ -157,6 +158,7 @@ def _export(
             bundle.CARD: model_card(
                 plan, stored.facts, row, metrics, diagnostics, list_openings(database, stored.study_id), confirmation
             ),
+            bundle.IMPORTANCE: _importance(database, stored),
             bundle.WEIGHTS: weights,
             **plugins,
         }
@@ -167,6 +169,12 @@ def _export(
 def _history(database: Database, row: TrialRow) -> list[dict[str, Any]]:
     """The trial's epochs; what is not finite is None."""
     return [_finite(epoch) for epoch in read_history(database, row.trial_id)]
+
+
+def _importance(database: Database, stored: StoredStudy) -> str:
+    """Which hyperparameters mattered in the study so far."""
+    groups = study_importances(database, read_trials(database, stored.study_id), stored.objectives)
+    return json.dumps([group.to_json() for group in groups], indent=2) + "\n"
 
 
 def _finite(value: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from storage.history import TrialRow
+from study.importance import Importance
 from study.screen.cells import quantity
 from study.summary import Summary, ranked
 
@@ -13,9 +14,9 @@ FIRST = ("model", "optimizer", "lr", "batch_size")
 """Hyperparameters that tell most; then come the others in which the trials differ."""
 
 
-def study_note(summary: Summary, study_id: int) -> str:
+def study_note(summary: Summary, study_id: int, importance: Sequence[Importance] = ()) -> str:
     """The note, in Markdown."""
-    parts = [_standing(summary), _table(summary)]
+    parts = [_standing(summary), _table(summary), _mattered(importance)]
     if summary.failures:
         told = ", ".join(f"{count} {name}" for name, count in sorted(summary.failures.items()))
         parts.append(f"Failures: {told}.")
@@ -52,6 +53,21 @@ def _table(summary: Summary) -> str:
         shown += [f"{row.seconds:.1f}", *(_short(row.parameters.get(name, "")) for name in names)]
         lines.append("| " + " | ".join(map(_plain, shown)) + " |")
     return "\n".join(lines)
+
+
+def _mattered(importance: Sequence[Importance]) -> str:
+    """A line for each group of parameters that has something to tell."""
+    lines = []
+    for group in importance:
+        told = [one for one in group.parameters if one.told]
+        named = ", ".join(
+            f"**{_plain(one.name)}** {one.share:.2f} ± {one.sigma:.2f} ({_plain(one.best)})" for one in told
+        )
+        if told:
+            lines.append(f"- {_plain(group.title)} ({group.trials} trials): {named}")
+    if lines:
+        return "\n".join(["What mattered, with its share of the importance and where the best tenth lies:", "", *lines])
+    return f"What mattered: {_plain(importance[0].note)}." if importance and importance[0].note else ""
 
 
 def _parameters(rows: Sequence[TrialRow]) -> list[str]:

@@ -11,6 +11,7 @@ from storage.timeline import last_attempts
 from study._artifact_names import RECORD, artifact_id
 from study.board import physics, progress
 from study.board.note import study_note
+from study.importance import study_importances
 from study.stored import StoredStudy
 from study.summary import Summary, summarise
 
@@ -23,7 +24,8 @@ def refresh_board(database: Database, stored: StoredStudy, history: History) -> 
     summary = summarise(database, stored, notice_lost=False, history=history)
     plots = _search_plots(database, stored, summary) | _best_plots(stored, summary)
     shown = {name: plot for name, plot in plots.items() if plot is not None}
-    write_board(database, stored.study_id, study_note(summary, stored.study_id), shown)
+    importance = study_importances(database, summary.trials, stored.objectives)
+    write_board(database, stored.study_id, study_note(summary, stored.study_id, importance), shown)
 
 
 def _search_plots(database: Database, stored: StoredStudy, summary: Summary) -> dict[str, Any]:

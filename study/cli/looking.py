@@ -64,20 +64,26 @@ def status(
     name: Name,
     storage: Storage = None,
     trials: Annotated[int, typer.Option("--trials", min=0, help="Trials to show.")] = 10,
+    importance: Annotated[bool, typer.Option("--importance", help="Tell which hyperparameters mattered.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Show one study once, as `watch` does. Exit status 1 when a worker is lost: its agent has fallen silent."""
-    from study.cli._tables import summary_table
+    from study.cli._tables import print_lines, summary_table
+    from study.importance import study_importances
+    from study.screen.importance import importance_lines
     from study.stored import load_stored
     from study.summary import ranked, summarise, trial_json
 
     database = existing(storage)
     stored = load_stored(database, name)
     summary = summarise(database, stored)
+    groups = study_importances(database, summary.trials, stored.objectives) if importance else []
     if as_json:
-        print_json(summary.to_json() | {"trials": [trial_json(trial) for trial in ranked(summary)]})
+        more = {"importance": [group.to_json() for group in groups]} if importance else {}
+        print_json(summary.to_json() | {"trials": [trial_json(trial) for trial in ranked(summary)]} | more)
     else:
         summary_table(out, summary, trials=trials)
+        print_lines(out, importance_lines(groups))
     for worker in summary.lost:
         complain(_lost(worker, stored.config.lease.seconds))
     return EXIT_FAILED if summary.lost else 0

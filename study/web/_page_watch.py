@@ -8,6 +8,7 @@ from storage.changes import StudyMark
 from storage.database import Database
 from storage.errors import StudyMissing
 from storage.history import History, TrialRow
+from study.importance import study_importances
 from study.stored import StoredStudy, load_stored
 from study.summary import Summary, summarise
 from study.web._page_study import brief, failures, header, workers_of
@@ -37,6 +38,7 @@ class Watch:
         self._answered: dict[str, Any] = {}
         self._compared: Summary | None = None
         self._failures: list[dict[str, Any]] = []
+        self._importance: tuple[int, list[dict[str, Any]]] | None = None
         self._read_at = self._changed_at = self._wanted_at = -float("inf")
 
     def stored(self, mark: StudyMark) -> StoredStudy:
@@ -94,6 +96,24 @@ class Watch:
                 "failures": self._failures,
                 **workers_of(summary, stored.config.lease.seconds),
             }
+
+    def importance(self, mark: StudyMark) -> list[dict[str, Any]]:
+        """Which hyperparameters mattered; computed again when further trials have ended.
+
+        Raises:
+            StudyMissing, ConfigError: As `stored`.
+        """
+        with self._lock:
+            self._wanted_at = time.monotonic()
+            self._notice(mark)
+            if self._summary is None or self._stale():
+                self._read()
+            rows = self._summary.trials if self._summary else ()
+            ended = sum(row.settled for row in rows)
+            if self._importance is None or self._importance[0] != ended:
+                groups = study_importances(self._database, rows, self.stored(mark).objectives)
+                self._importance = ended, [group.to_json() for group in groups]
+            return self._importance[1]
 
     def _compare(self, summary: Summary) -> None:
         """Trials that have ended are the same objects at every reading."""

@@ -62,6 +62,7 @@ class _Page:
             r"/api/study/(?P<name>.+)": self._study,
             r"/api/trial/(?P<name>.+)": self._trial,
             r"/api/compare/(?P<name>.+)": self._compare,
+            r"/api/importance/(?P<name>.+)": self._importance,
             r"/api/config/(?P<name>.+)\.yaml": self._config,
             r"/api/export/(?P<name>.+)\.zip": self._export,
         }
@@ -111,6 +112,10 @@ class _Page:
     def _compare(self, request: Request, name: str) -> Answer:
         mark, watch = self._watches.one(name)
         return as_json(compared(self._database, watch.stored(mark), request.numbers("trials")))
+
+    def _importance(self, request: Request, name: str) -> Answer:
+        mark, watch = self._watches.one(name)
+        return as_json({"importance": watch.importance(mark)})
 
     def _config(self, request: Request, name: str) -> Answer:
         mark, watch = self._watches.one(name)

@@ -486,3 +486,21 @@ def test_a_server_may_have_moved_the_prefix(sqlite_url: str, opened: Callable[[s
     moved: WSGIApplication = lambda environ, start: page(environ | {"SCRIPT_NAME": "/proxy/studyhall"}, start)  # noqa: E731
 
     assert '"/proxy/studyhall/static/main.js"' in ask(moved, "/").text
+
+
+def test_what_mattered_is_told_and_computed_anew_when_trials_have_ended(
+    page: WSGIApplication, database: Database, study_id: int
+) -> None:
+    space = {"lr": FloatDistribution(1e-4, 1e-1, log=True)}
+    complete(database, took(database, study_id))
+    (before,) = look(page, "importance", "q").tree["importance"]
+    claim = took(database, study_id)
+    attempts.sample(database, claim, {"lr": (1e-2, space["lr"])})
+    complete(database, claim)
+
+    (after,) = look(page, "importance", "q").tree["importance"]
+
+    assert (before["trials"], before["note"]) == (1, "no parameter is searched, or no trial has begun")
+    assert after["trials"] == 2
+    assert after["note"].startswith("too few trials to tell anything: 2")
+    assert look(page, "importance", "missing").status == 404

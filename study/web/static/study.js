@@ -5,6 +5,7 @@ import { bar, el, section, show } from "./dom.js";
 import { downloads } from "./downloads.js";
 import { Failures } from "./failures.js";
 import { age, any, duration, hours, metric, number } from "./format.js";
+import { mattered } from "./mattered.js";
 import { api, trialPage } from "./places.js";
 import { poll } from "./poll.js";
 import { counts, rate, stateBadge } from "./studies.js";
@@ -74,6 +75,7 @@ export function studyView(main, refuse, name) {
       section("Best hyperparameters", "best", best)),
     section("What runs now", "running", workers.node),
     section("Failures", "failures", failures.node),
+    section("What mattered", "mattered", mattered(name)),
     section("Trials", "trials", table.node),
   ];
   let shown = "";
