@@ -39,7 +39,7 @@ QUANTILE = 0.1
 """The best trials are a tenth."""
 LEAST_TRIALS = 30
 """With fewer hardly anything can be told, three trials being the best tenth: see ``benchmarks/importance.py``."""
-MOST_TRIALS = 2000
+MOST_TRIALS = 1000
 """Of more, so many are taken at even distances."""
 RESAMPLES = 40
 ALL = "all families"

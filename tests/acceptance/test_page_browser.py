@@ -11,7 +11,7 @@ import browsing
 import optuna
 import pytest
 from browsing import browser, fetch
-from lab import ODD, Lab, started, until
+from lab import CNN, ODD, Lab, started, until
 from playwright.sync_api import Browser, Page, expect
 
 from storage.trials import open_storage
@@ -223,3 +223,17 @@ def test_an_export_is_a_zip_that_opens_no_test_events_and_one_is_made_at_a_time(
     assert b'"test": null' in zipfile.ZipFile(io.BytesIO(made.body)).read("q/metrics.json")
     assert (nothing.status, "no complete trial" in nothing.tree["reason"]) == (409, True)
     assert (without_data.status, "events.h5" in without_data.tree["reason"]) == (409, True)
+
+
+def test_what_mattered_is_told_when_it_is_opened(lab: Lab, visit: Callable[..., Visit]) -> None:
+    lab.create(space=CNN | {"lr": {"float": [1e-3, 1e-1], "log": True}}, budget={"trials": 1})
+    lab.work(workers=1)
+
+    with served(lab.url) as address:
+        seen = visit(address, PHONE)
+        page = seen.go("study/q")
+        section = page.locator("section", has=page.locator("#mattered"))
+        section.locator("summary").click(timeout=PATIENCE_MS)
+
+        expect(section).to_contain_text("too few trials to tell anything: 1", timeout=PATIENCE_MS)
+        assert (seen.complaints, seen.fits) == ([], True)
