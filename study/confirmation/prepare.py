@@ -44,7 +44,7 @@ def prepare_confirmation(database: Database, url: str, search: StoredStudy, *, t
     if len(search.objectives) > 1:
         names = ", ".join(objective.name for objective in search.objectives)
         raise ConfigError(
-            f"study {search.name!r} has several objectives ({names}), so its best trials are a front; confirm ranks by one"
+            f"study {search.name!r} has several objectives ({names}), so its best are a front; confirm ranks by one"
         )
     best = leaders(read_trials(database, search.study_id), *search.directions)[:top]
     if not best:
