@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import jobs
@@ -15,7 +16,9 @@ from storage.endings import Ending
 from storage.errors import StudyMissing
 from storage.history import read_trials
 from storage.openings import Opening, list_openings, record_opening
+from storage.studies import Budget
 from storage.tables import AttemptState
+from storage.trials import open_storage
 
 Stock = Callable[[str], RDBStorage]
 
@@ -53,6 +56,25 @@ def test_trials_are_read_as_stock_optuna_reads_them(url: str, database: Database
         assert (row.parameters, row.attributes) == (trial.params, trial.user_attrs)
         assert repr(row.values) == repr(dict(sorted(trial.intermediate_values.items())))
         assert (row.ours, row.attempts, row.seconds, row.attempt_state) == (False, 0, 0, None)
+
+
+def test_values_of_several_objectives_are_in_their_order(database: Database, url: str) -> None:
+    directions, names = ["maximize", "minimize", "minimize"], ["accuracy", "parameters", "latency_ms"]
+    budget = Budget(10, None)
+    studies.create_study(url, "several", directions=directions, metric_names=names, config={}, facts={}, budget=budget)
+    study_id = studies.load_study(database, "several").study_id
+    ending = Ending(TrialState.COMPLETE, values=(0.5, float("inf"), 0.25), constraints={"parameters": -0.5})
+    attempts.finish(database, took(database, study_id), ending)
+    took(database, study_id)
+
+    ended, running = read_trials(database, study_id)
+
+    assert (ended.value, ended.all_values) == (0.5, (0.5, float("inf"), 0.25))
+    assert (running.value, running.all_values) == (None, ())
+    with closing(open_storage(url)) as storage:
+        (best,) = optuna.load_study(study_name="several", storage=storage).best_trials
+    assert best.values == [0.5, float("inf"), 0.25]
+    assert best.constraints == {"parameters": -0.5}
 
 
 def test_a_trial_with_several_attempts_is_one_row(database: Database, study_id: int) -> None:

@@ -10,8 +10,15 @@ from lab import CNN, Lab, started
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
+from objectives._fit_settings import EpochResult
 from storage.database import Database
-from study.stored import load_stored
+from study import _training
+from study._messages import Done, Failed, HandedBack, Order, TrialJob
+from study._preload import Warm
+from study._training import load_trial_data
+from study._worker import _attempt
+from study.plan import build_plan
+from study.stored import decoded, load_stored
 from study.summary import Summary, summarise
 
 FIXED = {"cnn.kernel": 3, "cnn.pooling": "max", "cnn.window": 2, "cnn.head": 0, "cnn.batchnorm": True}
@@ -143,3 +150,80 @@ def test_tpe_learns_which_networks_are_infeasible(lab: Lab) -> None:
     broken = [trial.failure == "infeasible" for trial in lab.trials()]
     assert sum(broken[:10]) >= 5
     assert sum(broken[-10:]) < sum(broken[:10])
+
+
+def attempt(lab: Lab, folder: Path, resume: str | None = None, admit: bool = True, stop_at: int = 10**6) -> object:
+    """One attempt at trial 0 in this process, handed back before a batch."""
+    stored = decoded(lab.record())
+    plan = build_plan(stored.config, stored.folder)
+    warm = Warm(plan, stored.facts, load_trial_data(plan, stored.facts), ("everything",))
+    sampled = {parameter.name: parameter.default for parameter in plan.space.searched}
+    job = TrialJob(0, sampled, str(folder), resume, admit=admit)
+    return _attempt(Silent(stop_at), warm, job, "cpu")  # type: ignore[arg-type]
+
+
+class Silent:
+    """An agent that lets a trial train until a certain batch."""
+
+    def __init__(self, stop_at: int) -> None:
+        self.left = stop_at
+
+    def send(self, message: object) -> None:
+        """Say nothing."""
+
+    def ask(self, epoch: EpochResult) -> Order:
+        return Order.CONTINUE
+
+    def wants_trial_back(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+def test_the_latency_of_a_trial_that_goes_on_is_the_one_measured_first(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.create(space=CNN, study={"metrics": ["accuracy", "latency_ms"]}, constraints={"max_latency_ms": 2.0})
+    measured = iter([1.5, 99.0])
+    monkeypatch.setattr(_training, "latency_ms", lambda *_: next(measured))
+
+    dropped = attempt(lab, lab.folder / "first", stop_at=3)
+    assert isinstance(dropped, HandedBack)
+    ended = attempt(lab, lab.folder / "second", dropped.checkpoint)
+
+    assert isinstance(ended, Done)
+    assert ended.values[1] == 1.5
+    assert ended.constraints == {"latency_ms": -0.25}
+
+
+def test_whoever_trains_a_trial_again_is_not_refused_for_its_cost(lab: Lab) -> None:
+    lab.create(space=CNN, constraints={"max_latency_ms": 1e-6})
+
+    refused = attempt(lab, lab.folder / "first")
+    again = attempt(lab, lab.folder / "second", admit=False)
+
+    assert isinstance(refused, Failed)
+    assert (refused.failure, refused.constraints["latency_ms"] > 0) == ("infeasible", True)
+    assert isinstance(again, Done)
+
+
+def test_an_objective_that_is_undefined_at_the_best_epoch_ends_the_trial_as_nan(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.create(space=CNN, study={"metrics": ["accuracy", "latency_ms"]})
+    monkeypatch.setattr(_training, "latency_ms", lambda *_: float("nan"))
+
+    ended = attempt(lab, lab.folder / "first")
+
+    assert isinstance(ended, Failed)
+    assert ended.failure == "nan"
+    assert ended.reason.startswith("latency_ms is not a number for the validation events, after the best epoch")
+
+
+def test_halving_that_pauses_takes_trials_of_several_objectives(lab: Lab) -> None:
+    pruner = {"name": "asha", "metric": "accuracy", "pause": True}
+
+    run(lab, trials=10, search={"pruner": pruner}, training={"epochs": 4})
+
+    trials = lab.trials()
+    assert {trial.state for trial in trials} == {TrialState.PRUNED, TrialState.COMPLETE}
+    assert all(len(trial.all_values) == 2 for trial in trials)

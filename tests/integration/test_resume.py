@@ -123,7 +123,7 @@ def test_curve_value_and_weights_are_those_of_an_uninterrupted_trial(
         ended = run(held, tmp_path / f"second-{point}", second, dropped.checkpoint)
 
         assert isinstance(ended, Done)
-        assert ended.value == expected.value
+        assert ended.values == expected.values
         assert numbers(first.curve + second.curve) == numbers(whole.curve)
         assert digest(tmp_path / f"second-{point}") == digest(tmp_path / "whole")
 
@@ -151,7 +151,7 @@ def test_a_trial_killed_anywhere_again_and_again_ends_with_the_bits_of_one_that_
 
     assert len(attempts) > 1
     assert isinstance(ended, Done)
-    assert ended.value == expected.value
+    assert ended.values == expected.values
     reported = [result for attempt in attempts for result in attempt.curve]
     assert {result.epoch for result in reported} == {1, 2, 3, 4}
     assert all(result in numbers(whole.curve) for result in numbers(reported))
