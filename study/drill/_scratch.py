@@ -33,7 +33,7 @@ def create_scratch_study(url: str, folder: Path, name: str, *, trials: int, seed
             "batch_size": {"choice": [32, 64]},
             "flip_horizontal": {"choice": [True, False]},
         },
-        "search": {"sampler": {"name": "random"}, "pruner": {"name": "asha", "reduction_factor": 2}},
+        "search": {"sampler": {"name": "random"}, "pruner": {"name": "asha", "reduction_factor": 2, "pause": True}},
         "retry": {"lost": 1000},
         "lease": {"seconds": LEASE_S, "renew": LEASE_S / 3, "patience": 120},
         "checkpoint": {"dir": str(folder / "files"), "keep": 100_000},
