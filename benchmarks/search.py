@@ -5,10 +5,10 @@
 Curves: `benchmarks/curves/`, recorded by `record_curves.py`; a proposed configuration has the curve of one of the three
 nearest that were recorded. Slots train asynchronously, an epoch taking as long as it took. Ours is the real sampler and
 rule of halving, stock is plain Optuna's own study. Epochs are counted until a trial that was trained to its end is
-within 1 % of the table's best, or among the best hundredth of the table where that is easier; a search that has not come
-there after `--most` epochs counts as if it had then. Speed-ups are geometric means over seeds of the ratio with the same
-seed, with their 95 % intervals (Student's t on logarithms). Defaults were chosen on the tasks `chosen`; the others are
-what they are reported on.
+within 1 % of the table's best, or among the best hundredth of the table where that is easier; a search that has not
+come there after `--most` epochs counts as if it had then. Speed-ups are geometric means over seeds of the ratio with the
+same seed, with their 95 % intervals (Student's t on logarithms). Defaults were chosen on the tasks `chosen`; the others
+are what they are reported on.
 """
 
 import argparse
