@@ -2,13 +2,13 @@
 
     python -P benchmarks/search.py [--tasks reported] [--slots 1 8 64] [--seeds 20] [--methods …] [--json FILE]
 
-Curves: `benchmarks/curves/`, recorded by `record_curves.py`; a proposed configuration has the curve of one of the three
-nearest that were recorded. Slots train asynchronously, an epoch taking as long as it took. Ours is the real sampler and
-rule of halving, stock is plain Optuna's own study. Epochs are counted until a trial that was trained to its end is
-within 1 % of the table's best, or among the best hundredth of the table where that is easier; a search that has not
-come there after `--most` epochs counts as if it had then. Speed-ups are geometric means over seeds of the ratio with
-the same seed, with their 95 % intervals (Student's t on logarithms). Defaults were chosen on the tasks `chosen`, and the
-others are what they are reported on.
+Curves: `benchmarks/curves/`, recorded by `record_curves.py`; a proposed configuration has the curve of one of the
+three nearest that were recorded. Slots train asynchronously, an epoch taking as long as it took. Ours is the real
+sampler and rule of halving, stock is plain Optuna's own study. Epochs are counted until a trial that was trained to
+its end is within 1 % of the table's best, or among the best hundredth of the table where that is easier; a search
+that has not come there after `--most` epochs counts as if it had then. Speed-ups are geometric means over seeds of
+the ratio with the same seed, with their 95 % intervals (Student's t on logarithms). Defaults were chosen on the tasks
+`chosen`, and the others are what they are reported on.
 """
 
 import argparse
