@@ -1,5 +1,9 @@
 """Control a study from anywhere: every agent sees it at its next renewal."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from storage import enqueued, studies
@@ -8,7 +12,10 @@ from storage.database import Database
 from storage.errors import ConfigError
 from storage.history import TrialRow, read_trials
 from storage.tables import StudyState
+from study.asking import asked
+from study.plan import build_plan
 from study.stored import load_stored
+from study.summary import summarise
 
 
 def set_study_state(database: Database, name: str, state: StudyState) -> None:
@@ -47,3 +54,60 @@ def _again(row: TrialRow) -> FrozenTrial:
     """The trial to enqueue, as ``study.enqueue_trial`` makes it."""
     fixed = {"fixed_params": dict(row.parameters)}
     return create_trial(state=TrialState.WAITING, system_attrs=fixed, user_attrs={"retry_of": row.number})
+
+
+@dataclass(frozen=True)
+class Enqueued:
+    """Trials that were asked for.
+
+    Attributes:
+        numbers: Theirs.
+        values: The hyperparameters that were given; the others are sampled.
+        outlook: What has to happen until they run, in words.
+    """
+
+    numbers: Sequence[int]
+    values: Mapping[str, Any]
+    outlook: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
+
+
+def enqueue_trials(
+    database: Database, name: str, words: Sequence[str], *, times: int = 1, within_budget: bool = False
+) -> Enqueued:
+    """Ask for a trial with these hyperparameters, which runs before new ones; the budget grows by as many.
+
+    Args:
+        words: ``name=value`` each.
+        times: How many trials of them; each trains from a seed of its own.
+        within_budget: Leave the budget as it is: so many fewer trials are sampled.
+
+    Raises:
+        StudyMissing: There is no such study.
+        ConfigError: A hyperparameter is unknown, has a value outside the space, or would not count.
+    """
+    stored = load_stored(database, name)
+    values = asked(build_plan(stored.config, stored.folder).space, words)
+    who = user_and_host()
+    template = create_trial(
+        state=TrialState.WAITING, system_attrs={"fixed_params": values}, user_attrs={"enqueued_by": who}
+    )
+    numbers = enqueued.enqueue(database, stored.study_id, [template] * times, room=not within_budget, changed_by=who)
+    return Enqueued(numbers, values, _outlook(database, name))
+
+
+def _outlook(database: Database, name: str) -> str:
+    """What has to happen until an enqueued trial runs."""
+    stored = load_stored(database, name)
+    summary = summarise(database, stored, notice_lost=False)
+    if summary.state == "finished":
+        used = summary.reason or f"its {summary.budget} trials have been started"
+        return f"the budget is used ({used}); a launch with a larger one runs them"
+    if stored.record.state is not StudyState.RUNNING:
+        return f"the study is {stored.record.state}; `studyhall resume {name}` or a launch lets it go on"
+    if any(worker.idle_s <= stored.config.lease.seconds for worker in summary.workers):
+        return "workers take them before they sample new ones"
+    return f"no agent is at work; `studyhall launch STUDY.yaml` or `studyhall worker {name}` runs them"

@@ -50,6 +50,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("resume", controlling.resume),
     ("stop", controlling.stop),
     ("retry", controlling.retry),
+    ("enqueue", controlling.enqueue),
     ("delete", keeping.delete),
     ("gc", keeping.gc),
     ("backup", keeping.backup),

@@ -1,10 +1,10 @@
-"""Commands that control a running study from anywhere: pause, resume, stop, retry."""
+"""Commands that control a running study from anywhere: pause, resume, stop, retry, enqueue."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli._common import Name, Storage, out, reported
+from study.cli._common import AsJson, Name, Storage, out, print_json, reported
 from study.cli.looking import existing
 
 if TYPE_CHECKING:
@@ -65,4 +65,27 @@ def retry(
     numbers = retry_failed(existing(storage), name)
     listed = ", ".join(map(str, numbers))
     out.print(f"{name}: enqueued {len(numbers)} failed trials again ({listed}); launch runs them", highlight=False)
+    return 0
+
+
+@reported
+def enqueue(
+    name: Name,
+    values: Annotated[
+        list[str], typer.Argument(metavar="NAME=VALUE…", help="Hyperparameters; those not given are sampled.")
+    ],
+    times: Annotated[int, typer.Option("--times", min=1, help="Trials of them, each with a seed of its own.")] = 1,
+    within_budget: Annotated[bool, typer.Option("--within-budget", help="Leave the budget as it is.")] = False,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> int:
+    """Ask for a trial with these hyperparameters, before new ones; the budget grows by as many."""
+    from study.control import enqueue_trials
+
+    done = enqueue_trials(existing(storage), name, values, times=times, within_budget=within_budget)
+    if as_json:
+        print_json(done.to_json())
+        return 0
+    listed = ", ".join(map(str, done.numbers))
+    out.print(f"{name}: enqueued trial {listed}; {done.outlook}", highlight=False, markup=False, soft_wrap=True)
     return 0
