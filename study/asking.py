@@ -78,7 +78,7 @@ def _check_fixed(space: Space, declared: Hyperparameter, value: Any) -> None:
     if not Choice((space.fixed[name],)).contains(value):
         raise ConfigError(
             f"{name} is {shown(value)}; the study fixes it at {shown(space.fixed[name])}: "
-            f"`studyhall migrate` can free it"
+            "leave it out, or search it in a study of another name"
         )
 
 

@@ -50,7 +50,7 @@ def test_a_fixed_hyperparameter_may_be_given_with_its_value_and_is_not_sampled()
         (["model=cnn", "cnn.depth=2.5"], r"cnn.depth is 2.5; Accepted: an integer"),
         (["model=cnn", "cnn.depth=9"], r"cnn.depth is 9; .*(searches an integer from 2 to 4|must be)"),
         (["model=resnet"], r'model is "resnet"; Accepted: cnn | mlp'),
-        (["batch_size=64"], r"batch_size is 64; the study fixes it at 32: `studyhall migrate` can free it"),
+        (["batch_size=64"], r"batch_size is 64; the study fixes it at 32: leave it out"),
         (
             ["optimizer=adam", "momentum=0.9"],
             r'momentum: it counts where optimizer is "sgd" or "rmsprop"; optimizer is "adam"',
