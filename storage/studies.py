@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from optuna.trial import FrozenTrial
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from storage import _optuna
+from storage import _optuna, _trial_rows
 from storage._schema import ensure_tables
 from storage.clock import seconds_between, utc_now
 from storage.database import Database, retried
@@ -77,6 +78,7 @@ def create_study(
     config: Mapping[str, Any],
     facts: Mapping[str, Any],
     budget: Budget,
+    trials: Sequence[FrozenTrial] = (),
 ) -> bool:
     """Create the study in Optuna's tables and ours, in one transaction; whether it was this call that created it.
 
@@ -86,6 +88,7 @@ def create_study(
     Args:
         directions: ``maximize`` or ``minimize``, one per objective.
         metric_names: One per objective.
+        trials: That it has from the beginning, as ``study.add_trial`` takes them; they do not count as started.
 
     Raises:
         ConfigError: The name cannot be used, or a stock study of that name has other directions.
@@ -106,16 +109,21 @@ def create_study(
     try:
         ensure_tables(database)
         try:
-            return _create(database, name, list(directions), list(metric_names), row)
+            return _create(database, name, list(directions), list(metric_names), row, trials)
         except IntegrityError:  # another process created it between our look and our insert
-            return _create(database, name, list(directions), list(metric_names), row)
+            return _create(database, name, list(directions), list(metric_names), row, trials)
     finally:
         database.close()
 
 
 @retried
 def _create(
-    database: Database, name: str, directions: list[str], metric_names: list[str], row: Mapping[str, Any]
+    database: Database,
+    name: str,
+    directions: list[str],
+    metric_names: list[str],
+    row: Mapping[str, Any],
+    trials: Sequence[FrozenTrial],
 ) -> bool:
     with database.write() as connection:
         studies = _optuna.STUDIES
@@ -132,6 +140,8 @@ def _create(
             _check_directions(name, _optuna.study_directions(connection, study_id), directions)
             _optuna.set_metric_names(connection, study_id, metric_names)
         connection.execute(insert(STUDIES).values(study_id=study_id, **row))
+        for trial in trials:
+            _trial_rows.create(connection, study_id, trial)
     return True
 
 

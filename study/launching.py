@@ -17,6 +17,7 @@ from study.launchers._launcher import AgentOrder, Launcher, Running
 from study.plan import Plan
 from study.stored import StoredStudy, create_or_update, load_stored
 from study.summary import Summary
+from study.warm_start import Source
 from study.watching import Study, pause_s
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ def launch(
     wanted: AgentOrder,
     *,
     follow: Callable[[Summary], None],
+    source: Source | None = None,
+    tell: Callable[[str], None] = logger.info,
 ) -> Launched:
     """Create the study, or continue it, and run it to its end.
 
@@ -81,6 +84,7 @@ def launch(
     Args:
         wanted: The agents; where their logs go is the study's to say.
         follow: Called with the study's state about once a second.
+        source, tell: As `create_or_update`.
 
     Raises:
         ConfigError: The study exists with another configuration, or there is no such device.
@@ -88,7 +92,7 @@ def launch(
         DatabaseError: The database cannot be reached.
     """
     launcher.preview(wanted)
-    return run_study(url, create_or_update(url, plan), launcher, wanted, follow=follow)
+    return run_study(url, create_or_update(url, plan, source=source, tell=tell), launcher, wanted, follow=follow)
 
 
 def run_study(

@@ -1,8 +1,9 @@
 """A study as the database keeps it: create it, load it, change what may change."""
 
 import json
+import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from study.config import CHANGEABLE, StudyConfig, flatten
 from study.goals import goal_reached
 from study.loading import validated
 from study.plan import Facts, Plan, check_fingerprint, gather_facts, open_data
+from study.warm_start import ORIGIN, Source, WarmStart, warm_start
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,19 @@ def decoded(record: StudyRecord) -> StoredStudy:
     return StoredStudy(record, config, facts, folder, files, objectives)
 
 
-def create_or_update(url: str, plan: Plan) -> bool:
+def create_or_update(
+    url: str, plan: Plan, *, source: Source | None = None, tell: Callable[[str], None] = logger.info
+) -> bool:
     """Create the study, or apply the changes that are allowed to one that exists; whether it was created.
 
+    Args:
+        source: The older study that a new one begins with; one that exists takes nothing.
+        tell: Called with what somebody should know of that, a line at a time.
+
     Raises:
-        ConfigError: It exists with another configuration; the message names the keys and the command that helps.
+        ConfigError: It exists with another configuration; the message names the keys and the command that helps. Or
+            there is nothing to take from the older study.
+        StudyMissing: There is no such older study.
         DataError: The data cannot be used, or are not those the study was created with.
     """
     config = plan.config
@@ -119,7 +131,9 @@ def create_or_update(url: str, plan: Plan) -> bool:
             check_fingerprint(plan, stored.facts, dataset)
             _update(database, stored, plan)
             resume(database, stored)
+            _tell_late(source, stored.record, tell)
             return False
+        taken = WarmStart() if source is None else warm_start(source, database, plan)
         facts = gather_facts(plan, dataset)
         _check_workable(plan, facts)
         where = {
@@ -135,14 +149,22 @@ def create_or_update(url: str, plan: Plan) -> bool:
             directions=plan.directions,
             metric_names=[objective.name for objective in plan.objectives],
             config=config.to_json(),
-            facts=facts.to_json() | where,
+            facts=facts.to_json() | where | ({ORIGIN: taken.facts} if taken.facts else {}),
             budget=budget_of(config),
+            trials=taken.trials,
         )
+        for line in taken.lines if created else ():
+            tell(line)
         if not created:  # another launch was first
             _update(database, load_stored(database, config.name), plan)
         return created
     finally:
         database.close()
+
+
+def _tell_late(source: Source | None, record: StudyRecord, tell: Callable[[str], None]) -> None:
+    if source is not None and record.facts.get(ORIGIN, {}).get("study") != source.study:
+        tell(f"study {record.name!r} exists and takes nothing from {source.study!r}: only a new study does")
 
 
 def files_folder(database: Database, plan: Plan) -> str:

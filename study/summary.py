@@ -25,6 +25,7 @@ from study.confirmation.words import one_line
 from study.goals import hours
 from study.leaders import front_of, leaders
 from study.stored import StoredStudy
+from study.warm_start import in_words
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Summary:
         eta_s: Seconds to the end of the budget at that rate, or None.
         lost: Workers whose agent has said nothing for a whole lease, unless the study is finished.
         confirmation: What training the leaders again has found, or how far it is; of a confirmation, what it confirms.
+        origin: What it took from an older study when it was created, or None.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Summary:
     workers: Sequence[WorkerRow]
     trials: Sequence[TrialRow]
     confirmation: str | None = None
+    origin: str | None = None
 
     @property
     def finished(self) -> int:
@@ -195,6 +198,7 @@ def summarise(
         workers=workers,
         trials=trials,
         confirmation=_confirmation(database, stored),
+        origin=in_words(stored.record.facts),
     )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from study.launching import Launched
     from study.plan import Plan
     from study.summary import Summary
+    from study.warm_start import Source
 
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Trials at a time; by default one per device slot.")
@@ -21,6 +22,10 @@ On = Annotated[str, typer.Option("--on", help="Where agents run: local, slurm, r
 GpusPerAgent = Annotated[
     int, typer.Option("--gpus-per-agent", min=0, help="GPUs that slurm or ray gives each agent; 0 for none.")
 ]
+From = Annotated[
+    str | None, typer.Option("--from", help="A new study trains the best configurations of this older one first.")
+]
+Top = Annotated[int | None, typer.Option("--top", min=1, help="How many of them; 5 unless given.")]
 UseBusy = Annotated[bool, typer.Option("--use-busy", help="Take GPUs too on which other processes run.")]
 
 
@@ -71,6 +76,27 @@ def engine_options(context: typer.Context) -> dict[str, str]:
             raise ConfigError(f"there is no option {name}; did you mean --{meant}?")
         options[name.removeprefix("--")] = value
     return options
+
+
+def source_of(study: str | None, top: int | None) -> "Source | None":
+    """The older study with which a new one begins, or None.
+
+    Raises:
+        ConfigError: An option that says what to take from it is given without it.
+    """
+    from storage.errors import ConfigError
+    from study.warm_start import TOP, Source
+
+    if study is not None:
+        return Source(study, TOP if top is None else top)
+    if top is not None:
+        raise ConfigError("--top says what to take from an older study; give that with --from")
+    return None
+
+
+def tell(line: str) -> None:
+    """A line beside what the command shows."""
+    err.print(line, highlight=False, markup=False)
 
 
 def outcome(done: "Launched") -> int:

@@ -26,14 +26,18 @@ from study.cli._common import (
 )
 from study.cli._launching import (
     Devices,
+    From,
     GpusPerAgent,
     On,
+    Top,
     UseBusy,
     Workers,
     engine_options,
     launcher_of,
     outcome,
     prepare,
+    source_of,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -55,13 +59,15 @@ def check(study_file: StudyFile, sets: Sets = None, as_json: AsJson = False) -> 
 
 
 @reported
-def create(study_file: StudyFile, storage: Storage = None, sets: Sets = None) -> int:
+def create(
+    study_file: StudyFile, storage: Storage = None, sets: Sets = None, from_: From = None, top: Top = None
+) -> int:
     """Create the study, or change what may change of it, and run nothing: `worker` joins it from anywhere."""
     from study.stored import create_or_update
 
-    plan = _plan(study_file, sets)
+    source, plan = source_of(from_, top), _plan(study_file, sets)
     prepare(plan)
-    created = create_or_update(storage_url(storage), plan)
+    created = create_or_update(storage_url(storage), plan, source=source, tell=tell)
     what = "created" if created else "is there already, with this configuration"
     out.print(
         f"study {plan.config.name!r} {what}; `studyhall worker {plan.config.name}` joins it",
@@ -83,6 +89,8 @@ def launch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be started.")] = False,
     storage: Storage = None,
     sets: Sets = None,
+    from_: From = None,
+    top: Top = None,
     as_json: AsJson = False,
 ) -> int:
     """Create the study, or continue it, and run workers until its budget is used.
@@ -95,7 +103,7 @@ def launch(
     from study.launching import launch as run
     from study.launching import order_of
 
-    options = engine_options(context)
+    options, source = engine_options(context), source_of(from_, top)
     url, plan = storage_url(storage), _plan(study_file, sets)
     launcher = launcher_of(on, plan.folder)
     order = order_of(
@@ -112,7 +120,7 @@ def launch(
         return 0
     prepare(plan)
     with live_panel(err) as follow:
-        done = run(url, plan, launcher, order, follow=follow)
+        done = run(url, plan, launcher, order, follow=follow, source=source, tell=tell)
         hold(ENDING)
     if as_json:
         print_json(done.summary.to_json())

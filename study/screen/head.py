@@ -113,6 +113,11 @@ def confirmed(summary: Summary) -> list[Text]:
     return [Text(clean(summary.confirmation))] if summary.confirmation else []
 
 
+def origin(summary: Summary) -> list[Text]:
+    """What it took from an older study; nothing where it took nothing."""
+    return [Text(clean(summary.origin))] if summary.origin else []
+
+
 def curve(summary: Summary, look: Look) -> list[Text]:
     """The best value as trials ended, as a line of blocks; nothing without two values, or for plain text."""
     label = "so far "

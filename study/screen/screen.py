@@ -25,6 +25,7 @@ def screen(summary: Summary, look: Look) -> list[Text]:
         head.counts(summary),
         head.best(summary),
         *head.confirmed(summary),
+        *head.origin(summary),
         head.pace(summary),
     ]
     sections = [

@@ -152,3 +152,29 @@ def test_a_database_of_the_first_version_is_listed_shown_and_continued(lab: Lab)
     assert lab.run("status", "q")[0] == 0
     assert lab.run("launch", "q.yaml", "--workers", "1")[0] == 0
     assert [trial.state for trial in lab.trials()] == [TrialState.COMPLETE]
+
+
+def test_a_study_begins_with_the_best_of_another_once(lab: Lab) -> None:
+    searched = {"lr": {"float": [1.0e-3, 1.0e-1]}}
+    assert lab.run("launch", lab.study("old", space=ODD | searched).name, "--workers", "2")[0] == 0
+    new = lab.study("new", space=ODD | {"lr": {"float": [1.0e-3, 9.0e-2]}})
+    command = ("launch", new.name, "--from", "old", "--top", "2", "--workers", "2")
+
+    status, output = lab.run(*command)
+
+    assert status == 0, output
+    assert "began with the 2 best of study old" in lab.run("status", "new")[1]
+    assert lab.run(*command)[0] == 0
+    taken = [trial for trial in lab.trials("new") if "origin" in trial.attributes]
+    assert [(trial.number, trial.ours) for trial in taken] == [(0, True), (1, True)]
+    assert len(lab.trials("new")) == 4
+
+
+def test_what_a_study_cannot_begin_with_is_said_in_one_line(lab: Lab) -> None:
+    study = lab.study()
+
+    status, output = lab.run("create", study.name, "--top", "2")
+    assert (status, output.strip()) == (2, "error: --top says what to take from an older study; give that with --from")
+    status, output = lab.run("create", study.name, "--from", "nothing")
+    assert (status, len(output.splitlines())) == (2, 1)
+    assert "no study 'nothing'" in output

@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from storage import attempts, claims, studies
 from storage._schema import ensure_tables
@@ -51,8 +51,9 @@ def create(
     trials: int | None = 10,
     seconds: float | None = None,
     wall: float | None = None,
+    queue: int = 0,
 ) -> bool:
-    """Create a study; whether this call created it."""
+    """Create a study with so many waiting trials; whether this call created it."""
     return studies.create_study(
         url,
         name,
@@ -61,13 +62,14 @@ def create(
         config={"study": {"name": name}},
         facts={"count": 3},
         budget=Budget(trials, seconds, wall),
+        trials=[create_trial(state=TrialState.WAITING)] * queue,
     )
 
 
-def create_together(url: str, name: str, start: float) -> bool:
+def create_together(url: str, name: str, start: float, queue: int = 0) -> bool:
     """Create a study at the same moment as others."""
     _wait(start)
-    return create(url, name)
+    return create(url, name, queue=queue)
 
 
 def create_tables_together(url: str, start: float) -> None:
