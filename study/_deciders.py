@@ -35,6 +35,8 @@ class HalvingDecider:
             return False
         value, lot = course.values[epoch - 1], course.number if course.lot is None else course.lot
         rung.add(lot, value)
+        if value == value and self._halving.spares(epoch, course.number):
+            return False
         standing = rung.standing(lot, value)
         better = standing.higher if self._halving.direction == "maximize" else standing.lower
         return self._halving.stops(value, standing.others, better)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from objectives._task import Direction
 
+GOLDEN = (math.sqrt(5) - 1) / 2
+"""Its multiples lie evenly between the integers."""
+
 
 @dataclass(frozen=True)
 class Halving:
@@ -22,6 +25,8 @@ class Halving:
         reduction_factor: One in so many goes on, from 2.
         early_rungs: Rungs that are left out at the beginning.
         bootstrap: A rung's first so many trials are stopped.
+        spare: Share of the trials that pass the first rung whatever they have reported there, from 0 to 1. Where the
+            first epochs tell nothing of the last, only these can win.
     """
 
     direction: Direction
@@ -29,6 +34,7 @@ class Halving:
     reduction_factor: int = 3
     early_rungs: int = 0
     bootstrap: int = 0
+    spare: float = 0.0
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """The epochs at which a trial of so many epochs may be stopped."""
@@ -38,6 +44,11 @@ class Halving:
             found.append(rung)
             rung *= self.reduction_factor
         return tuple(found)
+
+    def spares(self, epoch: int, number: int) -> bool:
+        """Whether the trial of this number passes this epoch unseen; spread evenly over the numbers."""
+        first = self.min_resource * self.reduction_factor**self.early_rungs
+        return epoch == first and number * GOLDEN % 1 < self.spare
 
     def stops(self, value: float, others: int, better: int) -> bool:
         """Whether a trial with this value at a rung is stopped.

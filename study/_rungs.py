@@ -8,7 +8,7 @@ from objectives._task import Direction
 from study._halving import Halving
 from study._plan import Plan
 from study.config import StudyConfig
-from study.search import make_pruner
+from study.search import make_pruner, spare_of
 
 
 class Searched(Protocol):
@@ -37,6 +37,7 @@ def halving_of(plan: Searched, pruner: BasePruner) -> Halving | None:
         pruner._reduction_factor,
         pruner._min_early_stopping_rate,
         pruner._bootstrap_count,
+        spare_of(plan.config),
     )
 
 

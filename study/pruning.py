@@ -54,7 +54,7 @@ class HalvingPruning:
 
     def stops(self, claim: Claim, epoch: int, value: float) -> bool:
         """See `Pruning`."""
-        if epoch not in self._rungs:
+        if epoch not in self._rungs or (value == value and self._halving.spares(epoch, claim.number)):
             return False
         standing = self._reader.standing(epoch, claim.trial_id, value)
         better = standing.higher if self._halving.direction == "maximize" else standing.lower

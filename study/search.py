@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import optuna
@@ -24,6 +25,16 @@ RANDOM_SHARE = 0.25
 MOST_STARTUP_TRIALS = 40
 PAUSE = False
 """Whether halving pauses by default."""
+SPARE = 1 / 3
+"""Share of trials that halving spares at its first rung by default: docs/search.md measures what it costs and saves."""
+OWN: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "pause": (lambda given: isinstance(given, bool), "true or false"),
+    "spare": (
+        lambda given: isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given <= 1,
+        "a number from 0 to 1",
+    ),
+}
+"""Options of asha that Optuna's pruner does not have."""
 SEQUENCES = ("qmc", "grid", "brute_force")
 """Samplers that count through one sequence, which must be the same for all trials."""
 
@@ -84,9 +95,11 @@ def make_pruner(config: StudyConfig) -> BasePruner:
 def _pruner(chosen: NamedSection, epochs: int) -> BasePruner:
     known = classes(optuna.pruners, BasePruner) | {"asha": SuccessiveHalvingPruner, "none": NopPruner}
     cls, options = find(PRUNER, chosen.name, known), chosen.options
-    beside = ("pause",) if chosen.name == "asha" else ()
-    if beside and not isinstance(options.pop("pause", PAUSE), bool):
-        raise ConfigError(f"{PRUNER} asha: pause is {shown(chosen.options['pause'])}; it must be true or false")
+    beside = tuple(OWN) if chosen.name == "asha" else ()
+    for option, (fits, words) in OWN.items() if beside else ():
+        given = options.pop(option, None)
+        if given is not None and not fits(given):
+            raise ConfigError(f"{PRUNER} asha: {option} is {shown(given)}; it must be {words}")
     if cls is PatientPruner:
         return _patient(options, epochs)
     defaults: dict[str, Any] = {}
@@ -100,8 +113,12 @@ def _pruner(chosen: NamedSection, epochs: int) -> BasePruner:
 
 def pauses(config: StudyConfig) -> bool:
     """Whether halving pauses trials that it would stop, which may then be promoted."""
-    chosen = config.search.pruner
-    return chosen.name == "asha" and bool(chosen.options.get("pause", PAUSE))
+    return config.search.pruner.name == "asha" and bool(config.search.pruner.options.get("pause", PAUSE))
+
+
+def spare_of(config: StudyConfig) -> float:
+    """The share of trials that pass the first rung of halving whatever they have reported there."""
+    return float(config.search.pruner.options.get("spare", SPARE))
 
 
 def _patient(options: dict[str, Any], epochs: int) -> BasePruner:

@@ -177,9 +177,10 @@ class Search:
             return TrialState.COMPLETE
         if self._method.stock:
             stopped = self._method.sampler["name"] == "tpe" and self._trials[trial_id].should_prune()
-        elif epoch in self._rungs:
+        elif self._halving is not None and epoch in self._rungs:
             self._rungs[epoch].add(trial_id, value)
-            stopped = self._stops(epoch, trial_id)
+            spared = self._halving.spares(epoch, self._storage.get_trial(trial_id).number)
+            stopped = not spared and self._stops(epoch, trial_id)
         else:
             stopped = False
         if not stopped:

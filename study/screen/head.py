@@ -96,7 +96,7 @@ def gain(summary: Summary) -> list[Text]:
     found = summary.improvement
     if found.best is None or found.since is None or len(summary.objectives) > 1:  # the front may grow without it
         return []
-    since = "the last one" if found.since == 0 else f"{found.since} trials ago"
+    since = "the last one" if found.since == 0 else f"{found.since} trial{'s' if found.since > 1 else ''} ago"
     if found.gain is None:
         return [Text(f"last improvement {since}, of {found.trials} with a result")]
     gained = f"{number(found.gain)} (from {number(found.before)})" if found.gain else "nothing"

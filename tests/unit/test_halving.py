@@ -20,6 +20,17 @@ def test_a_value_that_is_no_number_is_stopped() -> None:
     assert Halving("maximize").stops(math.nan, others=0, better=0)
 
 
+def test_a_share_of_the_trials_passes_the_first_rung_and_no_other() -> None:
+    halving = Halving("maximize", spare=1 / 3)
+
+    spared = [number for number in range(300) if halving.spares(1, number)]
+
+    assert len(spared) == pytest.approx(100, abs=2)
+    assert max(np.diff(spared)) <= 5  # evenly among the trials
+    assert not any(halving.spares(3, number) for number in range(300))
+    assert not any(Halving("maximize").spares(1, number) for number in range(300))
+
+
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 @pytest.mark.parametrize(("factor", "bootstrap"), [(3, 0), (2, 0), (4, 2)])
 def test_every_decision_is_optunas(direction: str, factor: int, bootstrap: int) -> None:

@@ -17,6 +17,9 @@ from study.search import make_pruner
 EPOCHS = 9
 
 
+ASHA = {"name": "asha", "spare": 0}
+
+
 @dataclass(frozen=True)
 class Searched:
     config: StudyConfig
@@ -52,7 +55,7 @@ def test_a_pruner_that_never_prunes_saves_nothing() -> None:
 
 
 def test_a_stopped_trial_costs_its_epochs_and_frees_its_slot_at_once() -> None:
-    found = run("asha", [flat(0, 0.9), flat(1, 0.1), flat(2, 0.2)])
+    found = run(ASHA, [flat(0, 0.9), flat(1, 0.1), flat(2, 0.2)])
 
     assert found.stopped == {1, 2}
     assert found.trained == {0: 9, 1: 1, 2: 1}
@@ -60,8 +63,8 @@ def test_a_stopped_trial_costs_its_epochs_and_frees_its_slot_at_once() -> None:
 
 
 def test_halving_lets_every_trial_go_on_that_is_better_than_those_before_it() -> None:
-    rising = run("asha", [flat(0, 0.1), flat(1, 0.2), flat(2, 0.3)])
-    falling = run("asha", [flat(0, 0.3), flat(1, 0.2), flat(2, 0.1)])
+    rising = run(ASHA, [flat(0, 0.1), flat(1, 0.2), flat(2, 0.3)])
+    falling = run(ASHA, [flat(0, 0.3), flat(1, 0.2), flat(2, 0.1)])
 
     assert rising.stopped == frozenset()
     assert falling.stopped == {1, 2}
@@ -70,15 +73,15 @@ def test_halving_lets_every_trial_go_on_that_is_better_than_those_before_it() ->
 def test_with_two_slots_the_quicker_trial_is_at_the_rung_first() -> None:
     slow_and_bad = [flat(0, 0.1, each_s=2.0), flat(1, 0.2)]
 
-    assert run("asha", slow_and_bad, slots=1).stopped == frozenset()
-    assert run("asha", slow_and_bad, slots=2).stopped == {0}
+    assert run(ASHA, slow_and_bad, slots=1).stopped == frozenset()
+    assert run(ASHA, slow_and_bad, slots=2).stopped == {0}
 
 
 def test_a_winner_that_begins_badly_is_stopped_and_the_verdict_says_so() -> None:
     late = course(1, [0.1] * 8 + [0.99])
     courses = [flat(0, 0.5), late, flat(2, 0.6)]
 
-    found = run("asha", courses)
+    found = run(ASHA, courses)
     verdict = judge(courses, found.stopped, "maximize")
 
     assert verdict is not None
@@ -90,7 +93,7 @@ def test_a_winner_that_begins_badly_is_stopped_and_the_verdict_says_so() -> None
 def test_where_the_record_ends_before_the_pruner_would_have_ended_the_trial_it_is_censored() -> None:
     courses = [flat(0, 0.5), course(1, [0.6], End.STOPPED), course(2, [0.1], End.STOPPED), course(3, [0.7], End.OPEN)]
 
-    found = run("asha", courses)
+    found = run(ASHA, courses)
 
     assert found.stopped == {2}
     assert found.censored == {1, 3}
@@ -98,7 +101,7 @@ def test_where_the_record_ends_before_the_pruner_would_have_ended_the_trial_it_i
 
 
 def test_a_trial_that_failed_by_itself_is_neither_stopped_nor_censored() -> None:
-    found = run("asha", [course(0, [], End.FAILED), course(1, [0.2, 0.3], End.FAILED)])
+    found = run(ASHA, [course(0, [], End.FAILED), course(1, [0.2, 0.3], End.FAILED)])
 
     assert (found.stopped, found.censored) == (frozenset(), frozenset())
     assert found.trained == {0: 0, 1: 2}
@@ -113,7 +116,7 @@ def test_after_the_last_epoch_no_trial_is_stopped() -> None:
 
 def test_fewer_values_are_better_where_the_metric_is_minimised() -> None:
     courses = [flat(0, 0.1), flat(1, 0.2)]
-    decider = make_decider(searched("asha", "minimize"), "q", 2)
+    decider = make_decider(searched(ASHA, "minimize"), "q", 2)
 
     assert replay(courses, decider, slots=1, epochs=EPOCHS).stopped == {1}
 
@@ -128,8 +131,8 @@ def test_times_that_do_not_fit_the_epochs_are_refused() -> None:
 
 
 PRUNERS: dict[str, object] = {
-    "asha": "asha",
-    "halving that waits": {"name": "asha", "reduction_factor": 2, "bootstrap_count": 2},
+    "asha": ASHA,
+    "halving that waits": {"name": "asha", "reduction_factor": 2, "bootstrap_count": 2, "spare": 0},
     "halving of unknown length": {"name": "successive_halving", "min_resource": "auto"},
     "hyperband": "hyperband",
     "median": {"name": "median", "n_warmup_steps": 1},

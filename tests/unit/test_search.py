@@ -162,6 +162,9 @@ def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch: pytest.Monke
         ({"pruner": {"name": "patient", "wrapped": "median"}}, "needs patience"),
         ({"pruner": {"name": "patient", "wrapped": "x", "patience": 1}}, "search.pruner is x"),
         ({"pruner": {"name": "asha", "min_resource": 0}}, "min_resource"),
+        ({"pruner": {"name": "asha", "pause": 1}}, "pause is 1; it must be true or false"),
+        ({"pruner": {"name": "asha", "spare": 2}}, "spare is 2; it must be a number from 0 to 1"),
+        ({"pruner": {"name": "median", "spare": 0.5}}, "spare"),
         ({"pruner": {"name": "none", "x": 1}}, "Accepted: none"),
     ],
 )

@@ -136,7 +136,7 @@ def test_a_budget_that_says_nothing_sensible_is_refused(budget: dict[str, Any], 
     ("values", "line"),
     [
         ([], []),
-        ([0.5, 0.9, 0.8], ["last improvement 1 trials ago, of 3 with a result"]),
+        ([0.5, 0.9, 0.8], ["last improvement 1 trial ago, of 3 with a result"]),
         (
             [0.5] * 10 + [0.7] + [0.6] * 45,
             ["last 50 trials gained 0.2000 (from 0.5000); last improvement 45 trials ago"],
