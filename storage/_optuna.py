@@ -72,6 +72,9 @@ def check_schema(connection: Connection) -> None:
             raise _other_schema(", ".join(revisions), HEAD_REVISION)
 
 
+ENDED_IN = "ended_in"
+"""User attribute of a trial that ended in an older study: ``OLD/number``. Samplers learn from it, pruners do not."""
+
 HEAD_REVISION = "v3.2.0.a"
 """The newest migration of the installed Optuna."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, select, type_coerce
+from sqlalchemy import Connection, String, bindparam, exists, select, type_coerce
 
 from storage import _optuna
 from storage._rows import MOST_IDS
@@ -83,7 +83,7 @@ class RungReader:
         return self._rungs[epoch].standing(trial_id, value)
 
     def _learn(self, connection: Connection, ids: set[int]) -> None:
-        """Find out which of these trials are the study's; a join would start from all of its trials."""
+        """Find out which of these trials the study trains itself; a join would start from all of its trials."""
         ordered = sorted(ids)
         for start in range(0, len(ordered), MOST_IDS):
             some = ordered[start : start + MOST_IDS]
@@ -102,7 +102,7 @@ def _values() -> Any:
 
 @lru_cache
 def _of_study() -> Any:
-    trials = _optuna.TRIALS.c
-    return select(trials.trial_id).where(
-        trials.trial_id.in_(bindparam("ids", expanding=True)), trials.study_id == bindparam("study")
-    )
+    trials, attributes = _optuna.TRIALS.c, _optuna.TRIAL_USER_ATTRIBUTES.c
+    elsewhere = exists().where(attributes.trial_id == trials.trial_id, attributes.key == _optuna.ENDED_IN)
+    mine = (trials.study_id == bindparam("study")) & ~elsewhere
+    return select(trials.trial_id).where(trials.trial_id.in_(bindparam("ids", expanding=True)), mine)

@@ -7,6 +7,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
+from storage._optuna import ENDED_IN
 from storage.trial_storage import TrialStorage
 
 
@@ -43,8 +44,9 @@ class SeenStudy:
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """See `optuna.storages.BaseStorage`; as last read."""
-        return self._storage.seen_trials(study_id, deepcopy=deepcopy, states=states)
+        """See `optuna.storages.BaseStorage`; as last read, without those that ended in an older study."""
+        seen = self._storage.seen_trials(study_id, deepcopy=deepcopy, states=states)
+        return [trial for trial in seen if ENDED_IN not in trial.user_attrs]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """See `optuna.storages.BaseStorage`; as last read."""

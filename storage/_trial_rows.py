@@ -60,8 +60,7 @@ def _copy(connection: Connection, trial_id: int, template: FrozenTrial) -> None:
     add_parameters(connection, trial_id, internal)
     set_attributes(connection, _optuna.TRIAL_USER_ATTRIBUTES, trial_id, template.user_attrs)
     set_attributes(connection, _optuna.TRIAL_SYSTEM_ATTRIBUTES, trial_id, template.system_attrs)
-    for step, value in template.intermediate_values.items():
-        set_intermediate(connection, trial_id, step, value)
+    set_intermediates(connection, trial_id, template.intermediate_values)
 
 
 def require_open(connection: Connection, trial_id: int, *, lock: bool = False) -> tuple[int, TrialState]:
@@ -126,12 +125,14 @@ def add_parameters(
     upsert(connection, _optuna.TRIAL_PARAMS, rows, key=("trial_id", "param_name"), change=())
 
 
-def set_intermediate(connection: Connection, trial_id: int, step: int, value: float) -> None:
-    """Set the value reported at a step."""
-    stored, kind = _optuna.stored_intermediate_value(value)
-    row = {"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind}
+def set_intermediates(connection: Connection, trial_id: int, values: Mapping[int, float]) -> None:
+    """Set the values reported at some steps, in one statement."""
+    rows = []
+    for step, value in values.items():
+        stored, kind = _optuna.stored_intermediate_value(value)
+        rows.append({"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind})
     change = ("intermediate_value", "intermediate_value_type")
-    upsert(connection, _optuna.INTERMEDIATE_VALUES, [row], key=("trial_id", "step"), change=change)
+    upsert(connection, _optuna.INTERMEDIATE_VALUES, rows, key=("trial_id", "step"), change=change)
 
 
 def set_attributes(connection: Connection, table: Table, trial_id: int, attributes: Mapping[str, Any]) -> None:

@@ -97,7 +97,7 @@ class TrialStorage(StudiesPart):
 
         def work(connection: Connection) -> None:
             _trial_rows.require_open(connection, trial_id)
-            _trial_rows.set_intermediate(connection, trial_id, step, intermediate_value)
+            _trial_rows.set_intermediates(connection, trial_id, {step: intermediate_value})
 
         self._writing(work)
 

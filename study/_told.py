@@ -7,6 +7,7 @@ from storage.history import TrialRow
 from study.logs import Entry
 from study.screen.cells import number, state_text
 from study.screen.trials import reason_of
+from study.warm_start import is_history
 
 
 def local(moment: datetime) -> str:
@@ -25,6 +26,8 @@ class Told:
         """What has not been told yet, by time."""
         found: list[tuple[datetime, str]] = []
         for trial in trials:
+            if is_history(trial):
+                continue
             if trial.started_at is not None and self._is_new(trial, ended=False):
                 found.append((trial.started_at, f"trial {trial.number} starts"))
             if trial.ended_at is not None and self._is_new(trial, ended=True):

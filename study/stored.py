@@ -133,9 +133,9 @@ def create_or_update(
             resume(database, stored)
             _tell_late(source, stored.record, tell)
             return False
-        taken = WarmStart() if source is None else warm_start(source, database, plan)
         facts = gather_facts(plan, dataset)
         _check_workable(plan, facts)
+        taken = WarmStart() if source is None else warm_start(source, database, plan, facts)
         where = {
             "folder": str(plan.folder),
             "files": files_folder(database, plan),

@@ -25,7 +25,7 @@ from study.confirmation.words import one_line
 from study.goals import hours
 from study.leaders import front_of, leaders
 from study.stored import StoredStudy
-from study.warm_start import in_words
+from study.warm_start import in_words, is_history
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class Summary:
     Attributes:
         budget: Trials that may be started, or None.
         counts: Trials that our claims started, by state.
-        others: Trials that other Optuna programs put into the study; they do not count.
+        others: Trials that other Optuna programs put into the study, and those that ended in an older one; they do not
+            count.
+        history: Those that ended in an older study.
         best: The best complete trial, or None; of several objectives the best of the front by the first.
         objectives: All that is optimised; `metric` and `direction` are those of the first.
         front: Complete trials that no other dominates, best first by the first objective.
@@ -105,6 +107,7 @@ class Summary:
     trials: Sequence[TrialRow]
     confirmation: str | None = None
     origin: str | None = None
+    history: int = 0
 
     @property
     def finished(self) -> int:
@@ -199,6 +202,7 @@ def summarise(
         trials=trials,
         confirmation=_confirmation(database, stored),
         origin=in_words(stored.record.facts),
+        history=sum(map(is_history, trials)),
     )
 
 
@@ -252,13 +256,17 @@ def _running(trial: TrialRow, workers: Sequence[WorkerRow]) -> Running:
 
 
 def ranked(summary: Summary) -> list[TrialRow]:
-    """All trials, complete ones first, the front before the others; then by the best value seen, then by number."""
+    """All trials, complete ones first, the front before the others; then by the best value seen, then by number.
+
+    Those that ended in an older study come last.
+    """
     sign = -1 if summary.direction == "maximize" else 1
     chosen = {trial.number for trial in summary.front}
 
-    def key(trial: TrialRow) -> tuple[bool, bool, bool, float, int]:
+    def key(trial: TrialRow) -> tuple[bool, bool, bool, bool, float, int]:
         value = trial.value if trial.value is not None else math.nan
         unknown, behind = math.isnan(value), trial.number not in chosen
-        return trial.state is not TrialState.COMPLETE, behind, unknown, 0.0 if unknown else sign * value, trial.number
+        place = 0.0 if unknown else sign * value
+        return is_history(trial), trial.state is not TrialState.COMPLETE, behind, unknown, place, trial.number
 
     return sorted(summary.trials, key=key)

@@ -1,25 +1,29 @@
-"""What a new study takes from an older one: the best configurations as its first trials."""
+"""What a new study takes from an older one: the best configurations as its first trials, ended trials as history."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from storage import studies
+from storage._optuna import ENDED_IN, constraint_key
 from storage.database import Database
 from storage.errors import ConfigError
 from storage.history import TrialRow, read_trials
 from storage.studies import StudyRecord
+from study._constraints import constraints_of
 from study._explaining import shown
 from study.leaders import leaders
 from study.loading import validated
-from study.plan import Plan, build_plan
+from study.plan import Facts, Plan, build_plan
 from study.space import Space
 
 ORIGIN = "origin"
-"""Among a study's facts what it took from which study; a user attribute of each trial that it took: ``OLD/number``."""
+"""Among a study's facts what it took from which study; a user attribute of each configuration: ``OLD/number``."""
 TOP = 5
 """Configurations that are taken unless somebody says otherwise."""
 
@@ -31,10 +35,12 @@ class Source:
     Attributes:
         study: Name of the older study.
         top: So many of its best configurations are trained first, from 1.
+        history: Whether its ended trials are taken too, for the sampler to learn from.
     """
 
     study: str
     top: int = TOP
+    history: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class WarmStart:
     Attributes:
         trials: To be added when the study is created.
         facts: What was done, JSON, for the new study's facts.
-        lines: What somebody should know of it: what was left out.
+        lines: What somebody should know of it: what was left out, and why.
     """
 
     trials: Sequence[FrozenTrial] = ()
@@ -52,13 +58,13 @@ class WarmStart:
     lines: Sequence[str] = ()
 
 
-def warm_start(source: Source, database: Database, plan: Plan) -> WarmStart:
+def warm_start(source: Source, database: Database, plan: Plan, facts: Facts) -> WarmStart:
     """Choose what a new study takes.
 
     Args:
         source: The older study.
         database: Where it is.
-        plan: The new study's.
+        plan, facts: The new study's.
 
     Raises:
         StudyMissing: There is no such study.
@@ -72,14 +78,28 @@ def warm_start(source: Source, database: Database, plan: Plan) -> WarmStart:
     taken, lines = _configurations(best, old.space, plan.space, source.top)
     if not taken:
         raise ConfigError(f"--from {source.study}: its space has nothing in common with this one")
-    facts = {"study": record.name, "enqueued": list(taken)}
-    return WarmStart([_waiting(record.name, *item) for item in taken.items()], facts, lines)
+    done: dict[str, Any] = {"study": record.name, "enqueued": list(taken)}
+    past: list[FrozenTrial] = []
+    if source.history:
+        incomparable = _incomparable(record, old, plan, facts)
+        past, why_not = ([], incomparable) if incomparable else _history(record.name, rows, old.space, plan)
+        lines.append(f"history: {len(past)} of {len(rows)} trials are taken" + (f" ({why_not})" if why_not else ""))
+        done["history"] = len(past)
+    return WarmStart([*past, *(_waiting(record.name, *item) for item in taken.items())], done, lines)
 
 
 def in_words(facts: Mapping[str, Any]) -> str | None:
     """What a study took, in one line, by its facts; None where it took nothing."""
     found = facts.get(ORIGIN)
-    return None if found is None else f"began with the {len(found['enqueued'])} best of study {found['study']}"
+    if found is None:
+        return None
+    past = f" and {found['history']} of its trials as history" if "history" in found else ""
+    return f"began with the {len(found['enqueued'])} best of study {found['study']}{past}"
+
+
+def is_history(row: TrialRow) -> bool:
+    """Whether a trial ended in an older study."""
+    return ENDED_IN in row.attributes
 
 
 def _plan_of(record: StudyRecord) -> Plan:
@@ -130,3 +150,69 @@ def _waiting(study: str, number: int, parameters: Mapping[str, Any]) -> FrozenTr
     """A trial to enqueue, as ``study.enqueue_trial`` makes it."""
     fixed = {"fixed_params": dict(parameters)}
     return create_trial(state=TrialState.WAITING, system_attrs=fixed, user_attrs={ORIGIN: f"{study}/{number}"})
+
+
+def _incomparable(record: StudyRecord, old: Plan, plan: Plan, facts: Facts) -> str:
+    """Why no result of the older study means the same in the new one; empty if all do."""
+    theirs, found = Facts.from_json(record.facts), []
+    if plan.objectives != old.objectives:
+        found.append(f"the objective is {_objectives(plan)} here, {_objectives(old)} there")
+    if plan.config.training.epochs != old.config.training.epochs:
+        found.append(f"training.epochs is {plan.config.training.epochs} here, {old.config.training.epochs} there")
+    if facts.fingerprint != theirs.fingerprint or plan.config.data.split != old.config.data.split:
+        found.append("the events or their split are others")
+    if facts.code != theirs.code:
+        found.append("the code of a family or of the task has changed")
+    return "; ".join(found)
+
+
+def _objectives(plan: Plan) -> str:
+    return ", ".join(map(str, plan.objectives))
+
+
+def _history(study: str, rows: Sequence[TrialRow], old: Space, plan: Plan) -> tuple[list[FrozenTrial], str]:
+    """The trials that the new study could have made itself, and how many others there are, by reason."""
+    past: list[FrozenTrial] = []
+    reasons: Counter[str] = Counter()
+    for row in rows:
+        if row.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+            reasons["failed" if row.state is TrialState.FAIL else "have not ended"] += 1
+        elif (same := _same_training(row, old, plan.space)) is None:
+            reasons["do not fit the new space"] += 1
+        else:
+            past.append(_ended(study, row, same, plan))
+    return past, ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+
+
+def _same_training(row: TrialRow, old: Space, new: Space) -> FixedTrial | None:
+    """The new space's parameters and distributions for what the trial trained; None where it does not allow it."""
+    try:
+        values = old.resolved(row.parameters)
+        fixed = FixedTrial(_fitting(values, new))
+        return fixed if new.resolved(new.sample(fixed)) == values else None
+    except (KeyError, ValueError):  # another program's trial lacks parameters; or the new space asks for more
+        return None
+
+
+def _ended(study: str, row: TrialRow, same: FixedTrial, plan: Plan) -> FrozenTrial:
+    constraints = constraints_of(plan.config.constraints, row.attributes)
+    if row.failure == "oom":
+        constraints["memory"] = 1.0
+    return FrozenTrial(
+        number=row.number,
+        state=row.state,
+        value=None,
+        values=list(row.all_values) or None,
+        datetime_start=_aware(row.started_at),
+        datetime_complete=_aware(row.ended_at),
+        params=same.params,
+        distributions=same.distributions,
+        user_attrs={ENDED_IN: f"{study}/{row.number}", **row.attributes},
+        system_attrs={constraint_key(name): value for name, value in constraints.items()},
+        intermediate_values=dict(row.values),
+        trial_id=row.trial_id,
+    )
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)

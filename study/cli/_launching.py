@@ -26,6 +26,9 @@ From = Annotated[
     str | None, typer.Option("--from", help="A new study trains the best configurations of this older one first.")
 ]
 Top = Annotated[int | None, typer.Option("--top", min=1, help="How many of them; 5 unless given.")]
+WithHistory = Annotated[
+    bool, typer.Option("--history", help="Let the search learn from the older study's ended trials.")
+]
 UseBusy = Annotated[bool, typer.Option("--use-busy", help="Take GPUs too on which other processes run.")]
 
 
@@ -78,7 +81,7 @@ def engine_options(context: typer.Context) -> dict[str, str]:
     return options
 
 
-def source_of(study: str | None, top: int | None) -> "Source | None":
+def source_of(study: str | None, top: int | None, history: bool) -> "Source | None":
     """The older study with which a new one begins, or None.
 
     Raises:
@@ -88,9 +91,10 @@ def source_of(study: str | None, top: int | None) -> "Source | None":
     from study.warm_start import TOP, Source
 
     if study is not None:
-        return Source(study, TOP if top is None else top)
-    if top is not None:
-        raise ConfigError("--top says what to take from an older study; give that with --from")
+        return Source(study, TOP if top is None else top, history)
+    for option, given in {"--top": top is not None, "--history": history}.items():
+        if given:
+            raise ConfigError(f"{option} says what to take from an older study; give that with --from")
     return None
 
 

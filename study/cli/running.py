@@ -31,6 +31,7 @@ from study.cli._launching import (
     On,
     Top,
     UseBusy,
+    WithHistory,
     Workers,
     engine_options,
     launcher_of,
@@ -60,12 +61,17 @@ def check(study_file: StudyFile, sets: Sets = None, as_json: AsJson = False) -> 
 
 @reported
 def create(
-    study_file: StudyFile, storage: Storage = None, sets: Sets = None, from_: From = None, top: Top = None
+    study_file: StudyFile,
+    storage: Storage = None,
+    sets: Sets = None,
+    from_: From = None,
+    top: Top = None,
+    history: WithHistory = False,
 ) -> int:
     """Create the study, or change what may change of it, and run nothing: `worker` joins it from anywhere."""
     from study.stored import create_or_update
 
-    source, plan = source_of(from_, top), _plan(study_file, sets)
+    source, plan = source_of(from_, top, history), _plan(study_file, sets)
     prepare(plan)
     created = create_or_update(storage_url(storage), plan, source=source, tell=tell)
     what = "created" if created else "is there already, with this configuration"
@@ -91,6 +97,7 @@ def launch(
     sets: Sets = None,
     from_: From = None,
     top: Top = None,
+    history: WithHistory = False,
     as_json: AsJson = False,
 ) -> int:
     """Create the study, or continue it, and run workers until its budget is used.
@@ -103,7 +110,7 @@ def launch(
     from study.launching import launch as run
     from study.launching import order_of
 
-    options, source = engine_options(context), source_of(from_, top)
+    options, source = engine_options(context), source_of(from_, top, history)
     url, plan = storage_url(storage), _plan(study_file, sets)
     launcher = launcher_of(on, plan.folder)
     order = order_of(

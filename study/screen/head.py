@@ -44,8 +44,11 @@ def counts(summary: Summary) -> Text:
     enqueued = sum(not trial.ours and trial.state is TrialState.WAITING for trial in summary.trials)
     if enqueued:
         parts.append(f"{enqueued} enqueued")
-    if summary.others > enqueued:
-        parts.append(f"{summary.others - enqueued} by other Optuna programs (not counted)")
+    if summary.history:
+        parts.append(f"{summary.history} of an older study (not counted)")
+    foreign = summary.others - enqueued - summary.history
+    if foreign:
+        parts.append(f"{foreign} by other Optuna programs (not counted)")
     return Text(", ".join(parts))
 
 

@@ -9,8 +9,10 @@ import optuna
 import pytest
 from lab import CNN, Lab
 from optuna.trial import TrialState
+from sqlalchemy import update
 
 from storage import studies
+from storage._optuna import INTERMEDIATE_VALUES, constraint_key
 from storage.database import Database
 from storage.errors import ConfigError, StudyMissing
 from storage.history import TrialRow, read_trials
@@ -20,8 +22,8 @@ from study.leaders import leaders
 from study.loading import load_config
 from study.plan import build_plan
 from study.stored import create_or_update, load_stored
-from study.summary import Summary, summarise
-from study.warm_start import ORIGIN, Source
+from study.summary import Summary, ranked, summarise
+from study.warm_start import ORIGIN, Source, is_history
 
 SPACE = CNN | {"optimizer": {"choice": ["sgd", "adam"]}, "lr": {"float": [1e-3, 1e-1], "log": True}}
 FIXED = {"optimizer": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "batch_size": 32}
@@ -162,6 +164,116 @@ def test_an_older_study_that_is_missing_or_has_no_complete_trial_is_refused(lab:
         begin(lab, Source("odl"))
     with pytest.raises(ConfigError, match="no complete trial"):
         begin(lab, Source("empty"))
+
+
+def past(lab: Lab, name: str = "new") -> list[TrialRow]:
+    """The study's trials that ended in an older one."""
+    return [row for row in lab.trials(name) if is_history(row)]
+
+
+def test_history_is_what_the_older_study_found_and_never_counts_or_wins(lab: Lab) -> None:
+    told = begin(lab, Source("old", top=1, history=True), budget={"trials": 2})
+    assert told == ["history: 3 of 3 trials are taken"]
+    found, theirs = past(lab), lab.trials("old")
+    assert [(row.state, row.all_values, row.values) for row in found] == [
+        (row.state, row.all_values, row.values) for row in theirs
+    ]
+    assert [row.parameters for row in found] == [row.parameters for row in theirs]
+    assert [(row.started_at, row.ended_at) for row in found] == [(row.started_at, row.ended_at) for row in theirs]
+    waits = summary_of(lab)
+    assert (waits.best, waits.started, waits.finished, waits.others, waits.history) == (None, 0, 0, 4, 3)
+
+    lab.work("new")
+
+    done = summary_of(lab)
+    assert (done.started, done.finished, done.history, len(lab.trials("new"))) == (2, 2, 3, 5)
+    assert done.best is not None
+    assert done.best.number >= 3
+    assert [is_history(row) for row in ranked(done)] == [False, False, True, True, True]
+    assert "1 best of study old and 3 of its trials as history" in str(done.origin)
+
+
+def test_an_optuna_sampler_sees_the_history_in_the_new_space(lab: Lab) -> None:
+    begin(lab, Source("old", history=True), space=SPACE | {"lr": {"float": [1e-4, 0.5], "log": True}})
+    storage = open_storage(lab.url)
+
+    trials = optuna.load_study(study_name="new", storage=storage).get_trials(states=[TrialState.COMPLETE])
+    storage.close()
+
+    assert {str(trial.distributions["lr"]) for trial in trials} == {
+        "FloatDistribution(high=0.5, log=True, low=0.0001, step=None)"
+    }
+    assert [trial.number for trial in trials] == [0, 1, 2]
+
+
+def test_history_outside_of_the_new_space_is_not_taken_and_counted(lab: Lab) -> None:
+    told = begin(lab, Source("old", history=True), space=SPACE | {"lr": {"float": [3e-3, 1e-2], "log": True}})
+
+    assert told[-1] == "history: 1 of 3 trials are taken (2 do not fit the new space)"
+    assert [row.parameters["lr"] for row in past(lab)] == [0.004]
+
+
+def test_what_the_older_study_fixed_and_the_new_one_searches_is_history(lab: Lab) -> None:
+    begin(lab, Source("old", history=True), space=SPACE | {"cnn.width": {"int": [4, 16]}})
+
+    assert [row.parameters["cnn.width"] for row in past(lab)] == [CNN["cnn.width"]] * 3
+
+
+def test_what_the_older_study_searched_and_the_new_one_fixes_is_history_where_it_agrees(lab: Lab) -> None:
+    begin(lab, Source("old", history=True), space=SPACE | {"optimizer": "adam"})
+
+    assert [row.parameters["lr"] for row in past(lab)] == [0.004]
+    assert "optimizer" not in past(lab)[0].parameters
+
+
+@pytest.mark.parametrize(
+    ("sections", "reason"),
+    [
+        ({"training": {"epochs": 3}}, "training.epochs is 3 here, 2 there"),
+        ({"study": {"metric": "log_loss"}}, "the objective is log_loss (minimize) here, "),
+        ({"study": {"metrics": ["balanced_accuracy", "parameters"]}}, "the objective is "),
+        ({"data": {"split": {"validation": 0.3, "test": 0.1}}}, "the events or their split are others"),
+    ],
+)
+def test_results_that_mean_something_else_are_no_history(lab: Lab, sections: dict[str, Any], reason: str) -> None:
+    told = begin(lab, Source("old", history=True), **sections)
+
+    assert told[-1].startswith(f"history: 0 of 3 trials are taken ({reason}")
+    assert (past(lab), len(asked(lab))) == ([], 3)
+
+
+def test_history_carries_the_constraints_of_the_new_study(lab: Lab) -> None:
+    begin(lab, Source("old", history=True), constraints={"max_parameters": 1})
+    storage = open_storage(lab.url)
+
+    trials = optuna.load_study(study_name="new", storage=storage).get_trials(states=[TrialState.COMPLETE])
+    storage.close()
+
+    sizes = [row.attributes["parameters"] for row in lab.trials("old")]
+    assert [trial.system_attrs[constraint_key("parameters")] for trial in trials] == [size - 1 for size in sizes]
+
+
+def test_a_second_launch_imports_no_history_again(lab: Lab) -> None:
+    begin(lab, Source("old", history=True))
+
+    begin(lab, Source("old", history=True))
+
+    assert len(past(lab)) == 3
+
+
+@pytest.mark.parametrize("pruner", ["asha", "median"])
+def test_a_trial_is_not_stopped_because_those_of_the_older_study_were_better(lab: Lab, pruner: str) -> None:
+    options = {"name": pruner} | ({"n_startup_trials": 1} if pruner == "median" else {})
+    begin(lab, Source("old", top=1, history=True), search={"pruner": options}, budget={"trials": 1})
+    database = Database(lab.url)
+    with database.write() as connection:
+        raised = update(INTERMEDIATE_VALUES).values(intermediate_value=2.0)
+        connection.execute(raised)
+    database.close()
+
+    lab.work("new")
+
+    assert [row.state for row in lab.trials("new") if row.ours] == [TrialState.COMPLETE]
 
 
 def test_of_eight_processes_that_create_a_study_one_adds_its_first_trials(
