@@ -1,7 +1,8 @@
 """What a new study takes from an older one: the best configurations as its first trials, ended trials as history."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +12,9 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from storage import studies
 from storage._optuna import ENDED_IN, constraint_key
+from storage._schema import upgrade_tables
 from storage.database import Database
-from storage.errors import ConfigError
+from storage.errors import ConfigError, DatabaseError
 from storage.history import TrialRow, read_trials
 from storage.studies import StudyRecord
 from study._constraints import constraints_of
@@ -36,11 +38,13 @@ class Source:
         study: Name of the older study.
         top: So many of its best configurations are trained first, from 1.
         history: Whether its ended trials are taken too, for the sampler to learn from.
+        storage: URL of the database that has it; None means that of the new study.
     """
 
     study: str
     top: int = TOP
     history: bool = False
+    storage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,15 +67,18 @@ def warm_start(source: Source, database: Database, plan: Plan, facts: Facts) -> 
 
     Args:
         source: The older study.
-        database: Where it is.
+        database: The new study's.
         plan, facts: The new study's.
 
     Raises:
         StudyMissing: There is no such study.
+        DatabaseError: Its database is not there, or cannot be reached.
         ConfigError: It has no complete trial, or nothing in common with the new study's space.
     """
-    record = studies.load_study(database, source.study)
-    old, rows = _plan_of(record), read_trials(database, record.study_id)
+    with _place_of(source, database) as theirs:
+        record = studies.load_study(theirs, source.study)
+        rows = read_trials(theirs, record.study_id)
+    old = _plan_of(record)
     best = leaders(rows, *old.directions)
     if not best:
         raise ConfigError(f"--from {source.study}: that study has no complete trial")
@@ -100,6 +107,23 @@ def in_words(facts: Mapping[str, Any]) -> str | None:
 def is_history(row: TrialRow) -> bool:
     """Whether a trial ended in an older study."""
     return ENDED_IN in row.attributes
+
+
+@contextmanager
+def _place_of(source: Source, database: Database) -> Iterator[Database]:
+    """The database that has the older study."""
+    if source.storage is None:
+        yield database
+        return
+    theirs = Database(source.storage)
+    try:
+        file = theirs.url.database
+        if theirs.url.get_backend_name() == "sqlite" and not Path(str(file)).is_file():
+            raise DatabaseError(f"--from-storage: there is no database {file}")
+        upgrade_tables(theirs)
+        yield theirs
+    finally:
+        theirs.close()
 
 
 def _plan_of(record: StudyRecord) -> Plan:

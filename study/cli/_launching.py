@@ -26,6 +26,9 @@ From = Annotated[
     str | None, typer.Option("--from", help="A new study trains the best configurations of this older one first.")
 ]
 Top = Annotated[int | None, typer.Option("--top", min=1, help="How many of them; 5 unless given.")]
+FromStorage = Annotated[
+    str | None, typer.Option("--from-storage", help="URL of the database that has the older study, if another.")
+]
 WithHistory = Annotated[
     bool, typer.Option("--history", help="Let the search learn from the older study's ended trials.")
 ]
@@ -81,7 +84,7 @@ def engine_options(context: typer.Context) -> dict[str, str]:
     return options
 
 
-def source_of(study: str | None, top: int | None, history: bool) -> "Source | None":
+def source_of(study: str | None, top: int | None, history: bool, storage: str | None) -> "Source | None":
     """The older study with which a new one begins, or None.
 
     Raises:
@@ -91,8 +94,9 @@ def source_of(study: str | None, top: int | None, history: bool) -> "Source | No
     from study.warm_start import TOP, Source
 
     if study is not None:
-        return Source(study, TOP if top is None else top, history)
-    for option, given in {"--top": top is not None, "--history": history}.items():
+        return Source(study, TOP if top is None else top, history, storage)
+    options = {"--top": top is not None, "--history": history, "--from-storage": storage is not None}
+    for option, given in options.items():
         if given:
             raise ConfigError(f"{option} says what to take from an older study; give that with --from")
     return None

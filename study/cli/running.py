@@ -27,6 +27,7 @@ from study.cli._common import (
 from study.cli._launching import (
     Devices,
     From,
+    FromStorage,
     GpusPerAgent,
     On,
     Top,
@@ -67,11 +68,12 @@ def create(
     from_: From = None,
     top: Top = None,
     history: WithHistory = False,
+    from_storage: FromStorage = None,
 ) -> int:
     """Create the study, or change what may change of it, and run nothing: `worker` joins it from anywhere."""
     from study.stored import create_or_update
 
-    source, plan = source_of(from_, top, history), _plan(study_file, sets)
+    source, plan = source_of(from_, top, history, from_storage), _plan(study_file, sets)
     prepare(plan)
     created = create_or_update(storage_url(storage), plan, source=source, tell=tell)
     what = "created" if created else "is there already, with this configuration"
@@ -98,6 +100,7 @@ def launch(
     from_: From = None,
     top: Top = None,
     history: WithHistory = False,
+    from_storage: FromStorage = None,
     as_json: AsJson = False,
 ) -> int:
     """Create the study, or continue it, and run workers until its budget is used.
@@ -110,7 +113,7 @@ def launch(
     from study.launching import launch as run
     from study.launching import order_of
 
-    options, source = engine_options(context), source_of(from_, top, history)
+    options, source = engine_options(context), source_of(from_, top, history, from_storage)
     url, plan = storage_url(storage), _plan(study_file, sets)
     launcher = launcher_of(on, plan.folder)
     order = order_of(

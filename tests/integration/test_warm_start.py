@@ -1,5 +1,6 @@
 """A new study begins with what an older one has found."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy import update
 from storage import studies
 from storage._optuna import INTERMEDIATE_VALUES, constraint_key
 from storage.database import Database
-from storage.errors import ConfigError, StudyMissing
+from storage.errors import ConfigError, DatabaseError, StudyMissing
 from storage.history import TrialRow, read_trials
 from storage.trials import open_storage
 from study import keeping
@@ -274,6 +275,24 @@ def test_a_trial_is_not_stopped_because_those_of_the_older_study_were_better(lab
     lab.work("new")
 
     assert [row.state for row in lab.trials("new") if row.ours] == [TrialState.COMPLETE]
+
+
+def test_the_older_study_may_be_in_another_database(lab: Lab) -> None:
+    other = Lab(lab.folder.parent / "other")
+    shutil.copy(lab.folder / "events.h5", other.folder)
+
+    told = begin(other, Source("old", history=True, storage=lab.url))
+
+    assert told == ["history: 3 of 3 trials are taken"]
+    assert asked(other) == [dict(row.parameters) for row in best_of(lab)]
+    assert [row.all_values for row in past(other)] == [row.all_values for row in lab.trials("old")]
+
+
+def test_a_database_that_is_missing_is_not_made(lab: Lab) -> None:
+    with pytest.raises(DatabaseError, match="there is no database"):
+        begin(lab, Source("old", storage=f"sqlite:///{lab.folder}/nothing.db"))
+
+    assert not (lab.folder / "nothing.db").exists()
 
 
 def test_of_eight_processes_that_create_a_study_one_adds_its_first_trials(
