@@ -7,7 +7,8 @@ StudyhallError
 │   ├── AddressError   its URL cannot be used
 │   └── SchemaError    its tables belong to another Optuna, or to a later Studyhall
 ├── StudyMissing       there is no study or trial of that name
-└── LeaseLost          another agent has taken over the trial
+├── LeaseLost          another agent has taken over the trial
+└── SpaceMigrated      an agent has a search space that is the study's no longer
 """
 
 
@@ -41,3 +42,7 @@ class StudyMissing(StudyhallError):
 
 class LeaseLost(StudyhallError):
     """Another agent has taken over the trial; its writes are refused."""
+
+
+class SpaceMigrated(StudyhallError):
+    """The study's search space was changed while this agent was not heard of; it must be started again."""

@@ -1,6 +1,6 @@
 """A study's search space: what a trial samples, and what follows from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ class Space:
             `elsewhere` and is not searched.
         elsewhere: As said.
         unused: Names in the study file that can never count, as the momentum of a fixed optimizer without one.
+        declared: `parameters`, and those that can never count in a new trial but may have in one of an earlier space.
     """
 
     families: Mapping[str, Family[Any]]
@@ -32,6 +33,7 @@ class Space:
     narrowed: Mapping[str, When]
     elsewhere: Mapping[str, Any]
     unused: tuple[str, ...] = ()
+    declared: tuple[Hyperparameter, ...] = ()
 
     def sample(self, suggester: Suggester) -> dict[str, Any]:
         """Ask for every searched parameter that is active given those before it; the values by name."""
@@ -42,8 +44,14 @@ class Space:
         return self._searched_values(lambda parameter: model if parameter.name == MODEL else parameter.default)
 
     def resolved(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
-        """Every value that counts for a trial: its sampled ones and the fixed ones that are active."""
-        return self._walk(lambda parameter: sampled[parameter.name])
+        """Every value that counts for a trial: its sampled ones and the fixed ones that are active.
+
+        A value of the trial's own comes first: what is fixed now may have been searched when it was sampled.
+
+        Raises:
+            KeyError: The trial lacks a value.
+        """
+        return self._walk(self.declared, lambda parameter: sampled[parameter.name], sampled)
 
     def family(self, sampled: Mapping[str, Any]) -> tuple[Family[Any], Any]:
         """The chosen family and its hyperparameters.
@@ -80,16 +88,23 @@ class Space:
             chosen[parameter.name] = choose(parameter)
             return chosen[parameter.name]
 
-        self._walk(choose_and_keep)
+        self._walk(self.parameters, choose_and_keep, {})
         return chosen
 
-    def _walk(self, choose: Callable[[Hyperparameter], Any]) -> dict[str, Any]:
+    def _walk(
+        self,
+        parameters: Iterable[Hyperparameter],
+        choose: Callable[[Hyperparameter], Any],
+        given: Mapping[str, Any],
+    ) -> dict[str, Any]:
         known: dict[str, Any] = {}
-        for parameter in self.parameters:
+        for parameter in parameters:
             name = parameter.name
             if not parameter.active(known):
                 continue
-            if name in self.fixed:
+            if name in given:
+                known[name] = given[name]
+            elif name in self.fixed:
                 known[name] = self.fixed[name]
             elif name in self.narrowed and not holds(self.narrowed[name], known):
                 known[name] = self.elsewhere[name]

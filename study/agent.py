@@ -11,7 +11,7 @@ from typing import Any
 from storage import agents
 from storage.claims import Refusal, claim
 from storage.clock import awake
-from storage.errors import DatabaseError
+from storage.errors import DatabaseError, SpaceMigrated
 from storage.tables import StudyState
 from storage.trials import open_storage, quiet_optuna
 from study._child import Worker
@@ -77,6 +77,7 @@ class Agent:
         stored = load_stored(self._database, name)
         self._database.patience_s = stored.config.lease.patience
         self._database.limit_idle(stored.config.lease.seconds)
+        self._space = stored.config.space  # as its workers have it
         self._ledger = Ledger(self._storage, stored, build_plan(stored.config, stored.folder))
         wanted = stored.config.workers
         self._slots = device_slots(devices or wanted.devices, wanted.per_device, workers, use_busy=use_busy)
@@ -94,6 +95,7 @@ class Agent:
         Raises:
             WorkersUnusable: No worker can be started.
             DatabaseError: The database cannot be reached, or this host may not use it.
+            SpaceMigrated: The study's search space was changed since this agent read it.
         """
         try:
             return self._nothing_to_do() or self._run()
@@ -187,6 +189,9 @@ class Agent:
         claims = [w.claim for w in pool.workers if w.claim is not None]
         self._state, held = self._ledger.renew(claims, away=self._agent_id if silent_s > lease.seconds else None)
         self._renewed_at = now
+        if self._ledger.stored.config.space != self._space:
+            name = self._ledger.stored.name
+            raise SpaceMigrated(f"the space of study {name!r} was changed; start this agent again")
         agents.see_agent(self._database, self._agent_id, [worker.seen() for worker in pool.workers])
         for worker in pool.workers:
             if worker.claim is not None and worker.claim.token not in held:

@@ -1,5 +1,6 @@
 """Read a study file: defaults < file < ``STUDYHALL_SECTION__KEY`` environment < ``--set section.key=value``."""
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,23 @@ def load_config(
         given_by[key] = given_as
     config = validated(tree, default_name=path.stem, source=f"study file {path}", given_by=given_by)
     return config, path.parent.absolute()
+
+
+def changed_space(space: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
+    """A `space` section with ``space.NAME=value`` words applied; null takes a key out.
+
+    Raises:
+        ConfigError: A word is not of that form, or names another section.
+    """
+    tree = {"space": copy.deepcopy(dict(space))}
+    for key, value, given_as in _given(sets):
+        if not key.startswith("space."):
+            raise ConfigError(
+                f"{given_as}: only keys of space are migrated, for example --set 'space.lr={{float: [1e-4, 1e-1], log: "
+                "true}}'"
+            )
+        _assign(tree, key, value, given_as)
+    return {name: value for name, value in tree["space"].items() if value is not None}
 
 
 def validated(

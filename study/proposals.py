@@ -1,7 +1,7 @@
 """Parameters for a claimed trial, from the study's sampler."""
 
 import copy
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import optuna
@@ -13,6 +13,7 @@ from storage import attempts
 from storage._optuna import new_trial
 from storage.attempts import Claim
 from storage.database import Database
+from study._inside import Inside, is_complete, is_same
 from study._rungs import rungs_of
 from study._sampling import Parameters, Sampled, View, sample
 from study._standings import Standings
@@ -59,7 +60,8 @@ class Proposals:
         sampler = plan.config.search.sampler.name
         self._can_be_ahead = sampler in AHEAD
         self._may_repeat = plan.config.search.repeat or sampler in LISTED or not plan.space.searched
-        self._view = _view_of(plan, paused)
+        view, inside = _view_of(plan, paused), Inside(plan)
+        self._view: View = lambda trials: view(inside.shown(trials))
 
     def propose(self, claim: Claim) -> dict[str, Any]:
         """The trial's sampled parameters, written to the database together; those it has already stay as they are.
@@ -85,6 +87,10 @@ class Proposals:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == claim.number and claim.fresh:
             return ahead[1]
+        if not claim.fresh:
+            known = self._study._storage.get_trial(claim.trial_id).params
+            if is_complete(self._plan.space, known):  # the space may be another one than it was sampled from
+                return dict(known), {}
         return self._sample(claim.number, claim.trial_id, fresh=claim.fresh)
 
     def _sample(self, number: int, trial_id: int, *, fresh: bool) -> Sampled:
@@ -112,11 +118,8 @@ class Proposals:
             return False  # a real number does not come twice
         values = {name: kind.to_external_repr(value) for name, (value, kind) in parameters.items()}
         trials = self._study._storage.get_all_trials(self._study._study_id, deepcopy=False)
-        return any(_same(trial, values) for trial in trials if trial._trial_id != trial_id)
-
-
-def _same(trial: FrozenTrial, values: Mapping[str, Any]) -> bool:
-    return trial.state is not TrialState.FAIL and trial.params == values
+        others = (trial for trial in trials if trial._trial_id != trial_id and trial.state is not TrialState.FAIL)
+        return any(is_same(self._plan.space, trial.params, values) for trial in others)
 
 
 def _view_of(plan: Plan, paused: Callable[[], Collection[int]]) -> View:

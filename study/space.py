@@ -61,7 +61,8 @@ def build_space(given: Mapping[str, Any], chosen: Mapping[str, Family[Any]]) -> 
                 narrowed[name] = _possible(parameters[name], when, parameters, fixed)
     with mistakes(found):
         elsewhere = {name: declared[name].default for name in narrowed}
-        space = Space(chosen, _in_order(parameters, narrowed), fixed, narrowed, elsewhere)
+        ordered = _in_order(parameters, narrowed)
+        space = Space(chosen, ordered, fixed, narrowed, elsewhere, declared=ordered)
     if found:
         raise ConfigError(found[0] if len(found) == 1 else one_per_line("the search space", found))
     space = _without_unused(space, given)

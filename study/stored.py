@@ -134,7 +134,7 @@ def create_or_update(
             _tell_late(source, stored.record, tell)
             return False
         facts = gather_facts(plan, dataset)
-        _check_workable(plan, facts)
+        check_workable(plan, facts)
         taken = WarmStart() if source is None else warm_start(source, database, plan, facts)
         where = {
             "folder": str(plan.folder),
@@ -230,7 +230,7 @@ def resume(database: Database, stored: StoredStudy) -> None:
         studies.set_state(database, stored.study_id, StudyState.RUNNING)
 
 
-def _check_workable(plan: Plan, facts: Facts) -> None:
+def check_workable(plan: Plan, facts: Facts) -> None:
     """Build each family once, so that a mistake shows before the first trial."""
     from study.costs import build_defaults
 
