@@ -50,7 +50,7 @@ def changed_space(space: Mapping[str, Any], sets: Sequence[str]) -> dict[str, An
         if not key.startswith("space."):
             raise ConfigError(
                 f"{given_as}: only keys of space are migrated, for example --set 'space.lr={{float: [1e-4, 1e-1], log: "
-                "true}}'"
+                "true}'"
             )
         _assign(tree, key, value, given_as)
     return {name: value for name, value in tree["space"].items() if value is not None}

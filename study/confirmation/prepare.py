@@ -1,12 +1,14 @@
 """The study in which a search's leaders are trained again: created once, and grown when more is asked for."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from storage import _study_rows, studies
 from storage.agents import user_and_host
 from storage.database import Database
 from storage.errors import ConfigError
-from storage.history import read_trials
+from storage.history import TrialRow, read_trials
 from storage.retrainings import add_retrainings
 from storage.studies import Budget, StudyRecord
 from study.config import BudgetSection, ConstraintsSection, NamedSection, SearchSection, StudyConfig
@@ -49,11 +51,31 @@ def prepare_confirmation(database: Database, url: str, search: StoredStudy, *, t
     best = leaders(read_trials(database, search.study_id), *search.directions)[:top]
     if not best:
         raise ConfigError(f"study {search.name!r} has no complete trial to confirm")
+    _check_inside(search, best)
     record = _study(database, url, search, len(best) * seeds)
+    if record.config["space"] != search.record.config["space"]:
+        raise ConfigError(
+            f"the space of study {search.name!r} was changed after its confirmation had begun; `studyhall delete "
+            f"{record.name}`, and confirm anew"
+        )
     parameters = {row.number: row.parameters for row in best}
     added = add_retrainings(database, record.study_id, parameters, seeds, changed_by=user_and_host())
     resume(database, decoded(record))
     return added
+
+
+def _check_inside(search: StoredStudy, best: Sequence[TrialRow]) -> None:
+    """Refuse trials that the study's space, which was changed after them, would not train again as they were."""
+    space = build_plan(search.config, search.folder).space
+    searched = {parameter.name: parameter.range for parameter in space.searched}
+    for row in best:
+        for name, value in row.parameters.items():
+            known = searched[name].contains(value) if name in searched else space.fixed.get(name, value) == value
+            if not known:
+                raise ConfigError(
+                    f"trial {row.number} has {name} = {value!r}, which the space of {search.name!r} has no longer; "
+                    "confirm fewer (--top), or take it into the space by `studyhall migrate`"
+                )
 
 
 def _study(database: Database, url: str, search: StoredStudy, trials: int) -> StudyRecord:

@@ -24,6 +24,7 @@ from storage.trials import open_storage
 from study import control
 from study._ledger import Ledger
 from study.agent import Agent
+from study.confirmation.prepare import prepare_confirmation
 from study.export import export_trials
 from study.loading import load_config
 from study.migrating import migrate
@@ -281,3 +282,10 @@ def test_a_trial_that_waits_with_a_value_outside_is_named(lab: Lab, database: Da
         migrate(database, "q", None, ["space.lr={float: [0.001, 0.01]}"])
 
     assert lab.trials()[0].state is TrialState.WAITING
+
+
+def test_a_trial_that_the_new_space_would_train_otherwise_is_not_confirmed(old: Lab, old_database: Database) -> None:
+    migrate(old_database, "q", None, ["space.lr=0.02"])
+
+    with pytest.raises(ConfigError, match=r"has lr = 0\.\d+, which the space of 'q' has no longer"):
+        prepare_confirmation(old_database, old.url, load_stored(old_database, "q"), top=3, seeds=1)
