@@ -100,7 +100,7 @@ def worked(process: subprocess.Popen[str], seconds: float) -> bool:
 
 @pytest.mark.parametrize("after_s", [0.6, 1.5, 3.0])
 def test_ctrl_c_while_starting_ends_quietly(lab: Lab, after_s: float) -> None:
-    lab.study()
+    lab.study(budget={"trials": 1000})  # not done before
     process = lab.start("launch", "q.yaml", "--workers", "1")
     assert worked(process, after_s)
 
