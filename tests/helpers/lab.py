@@ -1,5 +1,6 @@
 """Small studies, the command line's real processes, and a look at what they leave behind."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -184,7 +185,8 @@ class Lab:
     def clean_up(self) -> None:
         """Kill whatever is left."""
         for process in self.processes():
-            process.send_signal(signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended meanwhile
+                process.send_signal(signal.SIGKILL)
 
 
 def finished(process: subprocess.Popen[str], seconds: float = 6 * PATIENCE_S) -> tuple[int, str]:
