@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select, true, update
 from storage import _reports, _trial_rows
 from storage._failpoints import AFTER, BEFORE, fenced, reached
 from storage._fence import hold, write_fenced
+from storage._twins import has_twin, lock_study
 from storage.clock import utc_now
 from storage.database import Database, retried
 from storage.endings import Ending, end_trial, storable
@@ -78,18 +79,35 @@ def renew(
 
 
 @retried
-def sample(database: Database, claim: Claim, parameters: Mapping[str, tuple[float, BaseDistribution]]) -> None:
+def sample(
+    database: Database,
+    claim: Claim,
+    parameters: Mapping[str, tuple[float, BaseDistribution]],
+    *,
+    once: bool = False,
+) -> bool:
     """Write a trial's parameters together: internal value and distribution by name; those it has already stay.
+
+    Args:
+        once: Write nothing if another trial of the study that has not failed has the same parameters.
+
+    Returns:
+        Whether they are written.
 
     Raises:
         LeaseLost: Somebody else has taken over the trial.
     """
     with database.write(durable=False) as connection:
+        if once:
+            lock_study(connection, claim.study_id)
         if not hold(connection, claim.token):
             raise _taken_over(claim)
+        if once and has_twin(connection, claim.study_id, claim.trial_id, parameters):
+            return False
         _trial_rows.add_parameters(connection, claim.trial_id, parameters)
         _at(claim, "sample", BEFORE)
     _at(claim, "sample", AFTER)
+    return True
 
 
 @retried

@@ -40,8 +40,8 @@ class Proposals:
     The default sampler takes 50 ms for a trial at first and a second at 10,000 trials, so a worker should not wait for
     it. What is proposed ahead has not seen the trials that end meanwhile; a study of several workers has that anyway.
 
-    No configuration is proposed twice unless the study says so (``search.repeat``) or searches nothing; one that
-    somebody enqueues is his to say, and two agents that propose at the same instant do not see each other.
+    No configuration is proposed twice unless the study says so (``search.repeat``) or searches nothing, also when two
+    agents propose at the same instant; one that somebody enqueues is his to say.
     """
 
     def __init__(
@@ -71,8 +71,9 @@ class Proposals:
             SpaceExhausted: Every configuration has been tried.
         """
         values, new = self._for(claim)
-        if new:
-            attempts.sample(self._database, claim, new)
+        once = claim.fresh and not self._may_repeat and _may_come_twice(new)
+        while new and not attempts.sample(self._database, claim, new, once=once):
+            values, new = self._sample(claim.number, claim.trial_id, fresh=True)
         return values
 
     def prepare(self, number: int) -> None:
@@ -114,12 +115,17 @@ class Proposals:
 
     def _known(self, parameters: Parameters, trial_id: int) -> bool:
         """Whether a trial that has not failed has the same parameters."""
-        if any(isinstance(kind, FloatDistribution) and kind.step is None for _, kind in parameters.values()):
-            return False  # a real number does not come twice
+        if not _may_come_twice(parameters):
+            return False
         values = {name: kind.to_external_repr(value) for name, (value, kind) in parameters.items()}
         trials = self._study._storage.get_all_trials(self._study._study_id, deepcopy=False)
         others = (trial for trial in trials if trial._trial_id != trial_id and trial.state is not TrialState.FAIL)
         return any(is_same(self._plan.space, trial.params, values) for trial in others)
+
+
+def _may_come_twice(parameters: Parameters) -> bool:
+    """Whether none of them is a real number."""
+    return not any(isinstance(kind, FloatDistribution) and kind.step is None for _, kind in parameters.values())
 
 
 def _view_of(plan: Plan, paused: Callable[[], Collection[int]]) -> View:

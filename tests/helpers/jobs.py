@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
@@ -20,6 +21,10 @@ from storage.ingest import ingest
 from storage.studies import Budget
 
 HEAD_START_S = 0.3
+SAME: dict[str, tuple[float, BaseDistribution]] = {
+    "x": (1.0, IntDistribution(0, 3)),
+    "colour": (1.0, CategoricalDistribution(["red", "green"])),
+}
 
 
 def moment() -> float:
@@ -97,6 +102,15 @@ def run_trials(url: str, study_id: int, start: float, hand_back_every: int = 0) 
         attempts.finish(database, claimed, Ending(TrialState.COMPLETE, values=(0.5,)))
     database.close()
     return done
+
+
+def sample_once(url: str, claim: Claim, start: float) -> bool:
+    """Give a trial the parameters x = 1, colour = green, unless another has them, at the same moment as others."""
+    database = Database(url)
+    _wait(start)
+    written = attempts.sample(database, claim, SAME, once=True)
+    database.close()
+    return written
 
 
 def run_stock_trials(url: str, name: str, start: float, count: int) -> Sequence[int]:

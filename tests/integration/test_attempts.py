@@ -1,6 +1,7 @@
 import json
 import math
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 import jobs
 import numpy as np
@@ -175,3 +176,28 @@ def test_an_attribute_of_the_accepted_length_is_stored(database: Database, claim
 def test_an_end_that_stock_optuna_could_not_read_is_refused(ending: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         Ending(**ending)  # type: ignore[arg-type]
+
+
+def test_of_trials_that_are_given_the_same_parameters_at_once_only_one_gets_them(
+    url: str, database: Database, claimed: Claim, processes: ProcessPoolExecutor
+) -> None:
+    claims, start = [claimed, *(took(database, claimed.study_id) for _ in range(3))], jobs.moment()
+
+    given = [processes.submit(jobs.sample_once, url, claim, start) for claim in claims]
+
+    assert sorted(done.result() for done in given) == [False, False, False, True]
+    assert [len(trial.parameters) for trial in read_trials(database, claimed.study_id)].count(2) == 1
+
+
+def test_parameters_of_which_another_trial_has_only_some_are_not_the_same(database: Database, claimed: Claim) -> None:
+    attempts.sample(database, took(database, claimed.study_id), jobs.SAME)
+
+    assert attempts.sample(database, claimed, {"x": jobs.SAME["x"]}, once=True)
+
+
+def test_parameters_of_a_failed_trial_may_be_given_again(database: Database, claimed: Claim) -> None:
+    failed = took(database, claimed.study_id)
+    attempts.sample(database, failed, jobs.SAME)
+    attempts.finish(database, failed, Ending(TrialState.FAIL, failure="error", message="no"))
+
+    assert attempts.sample(database, claimed, jobs.SAME, once=True)
