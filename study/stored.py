@@ -3,7 +3,7 @@
 import json
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -199,6 +199,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     ]
 
 
+def _space_too(name: str, refused: Sequence[Change]) -> str:
+    spaces = all(change.key.partition(".")[0] == "space" for change in refused)
+    return f" here, the space by `studyhall migrate {name} STUDY.yaml`, which keeps the trials" if spaces else ""
+
+
 def _update(database: Database, stored: StoredStudy, plan: Plan) -> None:
     changes = differences(stored.config.to_json(), plan.config.to_json())
     if not changes:
@@ -209,8 +214,8 @@ def _update(database: Database, stored: StoredStudy, plan: Plan) -> None:
         raise ConfigError(
             f"study {stored.name!r} exists with another configuration:\n"
             + "\n".join(lines)
-            + f"\nOnly {', '.join(CHANGEABLE)} may change. To search with the new one, start a study of another name: "
-            f"studyhall launch … --set study.name={stored.name}-2"
+            + f"\nOnly {', '.join(CHANGEABLE)} may change{_space_too(stored.name, refused)}. To search with the new "
+            f"one, start a study of another name: studyhall launch … --set study.name={stored.name}-2"
         )
     rows = read_trials(database, stored.study_id)
     studies.change_config(

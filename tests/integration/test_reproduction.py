@@ -27,7 +27,7 @@ from study.reproduction import reproduce
 from study.stored import load_stored
 from study.weights import one_thread
 
-NAMES = ("complete", "pruned", "resumed")
+NAMES = ("complete", "pruned", "half", "resumed")
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     lab = Lab(tmp_path_factory.mktemp("trained") / "lab")
     lab.create("complete", space=CNN | {"cnn.dropout": 0.3}, budget={"trials": 1})
     lab.create("pruned", space=CNN, budget={"trials": 1}, search={"pruner": {"name": "threshold", "lower": 2.0}})
+    lab.create("half", space=CNN, budget={"trials": 1}, training={"precision": "bf16", "deterministic": False})
     lab.create("resumed", space=ODD | {"odd.pause": 0.1}, budget={"trials": 1}, training={"epochs": 4})
     lab.work("complete", workers=1)
     lab.work("pruned", workers=1)
+    lab.work("half", workers=1)
     agent = Agent(lab.url, "resumed", workers=1, devices="cpu")
     ending = Thread(target=lambda: until(lambda: bool(lab.trials("resumed")[:1] and lab.trials("resumed")[0].values)))
     ending.start()
@@ -66,7 +68,12 @@ def database(trained: Lab, tmp_path: Path) -> Iterator[Database]:
 
 @pytest.mark.parametrize(
     ("name", "state", "epochs", "attempts"),
-    [("complete", "COMPLETE", 2, 1), ("pruned", "PRUNED", 1, 1), ("resumed", "COMPLETE", 4, 2)],
+    [
+        ("complete", "COMPLETE", 2, 1),
+        ("pruned", "PRUNED", 1, 1),
+        ("half", "COMPLETE", 2, 1),
+        ("resumed", "COMPLETE", 4, 2),
+    ],
 )
 def test_a_trial_is_equal_however_it_came_about(
     trained: Lab, name: str, state: str, epochs: int, attempts: int

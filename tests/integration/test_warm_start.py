@@ -59,6 +59,15 @@ def lab(tmp_path: Path, backup: Path) -> Iterator[Lab]:
     found.clean_up()
 
 
+@pytest.fixture
+def server_lab(tmp_path: Path, backup: Path, url: str) -> Iterator[Lab]:
+    """Where that search has been made, on each kind of database."""
+    found = Lab(tmp_path / "lab", url)
+    keeping.restore_study(backup, url, None)
+    yield found
+    found.clean_up()
+
+
 def begin(lab: Lab, source: Source, name: str = "new", **sections: Any) -> list[str]:
     """Create a study from the old one; what was told."""
     config, folder = load_config(lab.study(name, **{"space": SPACE, "search": {"pruner": "none"}, **sections}))
@@ -192,6 +201,17 @@ def test_history_is_what_the_older_study_found_and_never_counts_or_wins(lab: Lab
     assert done.best.number >= 3
     assert [is_history(row) for row in ranked(done)] == [False, False, True, True, True]
     assert "1 best of study old and 3 of its trials as history" in str(done.origin)
+
+
+def test_history_is_the_same_on_every_database(server_lab: Lab) -> None:
+    begin(server_lab, Source("old", top=1, history=True))
+
+    found, theirs = past(server_lab), server_lab.trials("old")
+    assert [(row.state, row.all_values, row.values, row.parameters) for row in found] == [
+        (row.state, row.all_values, row.values, row.parameters) for row in theirs
+    ]
+    assert [(row.started_at, row.ended_at) for row in found] == [(row.started_at, row.ended_at) for row in theirs]
+    assert len(asked(server_lab)) == 1
 
 
 def test_an_optuna_sampler_sees_the_history_in_the_new_space(lab: Lab) -> None:
