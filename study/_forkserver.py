@@ -31,6 +31,8 @@ ENVIRONMENT = {
     # A folder called `models` where the user stands must not hide ours.
     "PYTHONSAFEPATH": "1",
 }
+DEFAULTS = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""Unless the user has set them: workers count GPUs as the driver's library does."""
 
 
 class WorkersUnusable(Exception):
@@ -56,8 +58,10 @@ class Forkserver:
         path = Path(self._folder.name) / "job.json"
         path.write_text(json.dumps(job), encoding="utf-8")
         self._outcome, self._begun = path.with_name(OUTCOME), path.with_name(BEGUN)
-        self._before = {name: os.environ.get(name) for name in (*ENVIRONMENT, JOB_VARIABLE)}
+        self._before = {name: os.environ.get(name) for name in (*ENVIRONMENT, *DEFAULTS, JOB_VARIABLE)}
         os.environ.update(ENVIRONMENT | {JOB_VARIABLE: str(path)})
+        for name, value in DEFAULTS.items():
+            os.environ.setdefault(name, value)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["study._preload"])
 

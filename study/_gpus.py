@@ -1,13 +1,12 @@
-"""What NVIDIA's driver tells of the visible GPUs; asking makes no CUDA context."""
+"""The GPUs that this process may use; asking makes no CUDA context."""
 
-import contextlib
 import logging
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+
+from study._nvml import Nvml, NvmlMissing, Reading, nvml
 
 logger = logging.getLogger(__name__)
 
-MIB = 2**20
 BUSY_SHARE = 0.1
 """Of a GPU's memory; more in use means that somebody works on it, also where a container hides the process."""
 
@@ -19,65 +18,61 @@ class Gpu:
     Attributes:
         name: Torch's name, such as ``cuda:0``: it counts those that ``CUDA_VISIBLE_DEVICES`` leaves visible.
         model: Such as ``NVIDIA H100 80GB HBM3``.
-        total_mb, used_mb: Memory in MiB; None where the driver does not say.
-        processes: Ids of the processes that compute on it.
+        reading: What the driver tells of it.
     """
 
     name: str
     model: str
-    total_mb: float | None = None
-    used_mb: float | None = None
-    processes: tuple[int, ...] = ()
+    reading: Reading = field(default_factory=Reading)
 
     @property
     def busy(self) -> bool:
         """Whether somebody works on it already."""
-        return bool(self.processes) or bool(self.total_mb and (self.used_mb or 0.0) > BUSY_SHARE * self.total_mb)
+        now = self.reading
+        return bool(now.processes) or bool(now.total_mb and (now.used_mb or 0.0) > BUSY_SHARE * now.total_mb)
 
     def __str__(self) -> str:
-        if self.total_mb is None or self.used_mb is None:
+        now = self.reading
+        if now.fault is not None:
+            return f"{self.name} ({self.model}, out of order: {now.fault})"
+        if now.total_mb is None or now.used_mb is None:
             return f"{self.name} ({self.model})"
-        free = f"{(self.total_mb - self.used_mb) / 1024:.1f} of {self.total_mb / 1024:.1f} GiB free"
-        by = f", used by process {', '.join(map(str, self.processes))}" if self.processes else ""
+        free = f"{(now.total_mb - now.used_mb) / 1024:.1f} of {now.total_mb / 1024:.1f} GiB free"
+        by = f", used by process {', '.join(map(str, now.processes))}" if now.processes else ""
         return f"{self.name} ({self.model}, {free}{by})"
 
 
 def visible_gpus() -> list[Gpu]:
-    """The GPUs that torch sees, in its order; none where it is built without CUDA."""
+    """The GPUs that torch may use, in its order; none where it is built without CUDA or for a newer driver."""
     import torch
 
-    if not torch.cuda.is_available():
-        return []
-    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    with _driver() as driver:
-        return [_seen(f"cuda:{index}", properties, driver) for index, properties in enumerate(found)]
-
-
-@contextlib.contextmanager
-def _driver() -> Any:
-    import pynvml  # the package nvidia-ml-py
-
+    if torch.version.cuda is None:
+        return _counted() if torch.version.hip is not None else []
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        logger.warning("NVML does not answer (%s): GPUs that others use are not recognized", error)
-        yield None
-        return
-    try:
-        yield pynvml
-    finally:
-        pynvml.nvmlShutdown()
+        with nvml() as session:
+            if _too_old(session, int(torch.version.cuda.split(".")[0])):
+                return []
+            return [Gpu(f"cuda:{index}", model, session.read(index)) for index, model in enumerate(session.models)]
+    except NvmlMissing as missing:
+        gpus = _counted()
+        if gpus:
+            logger.warning("NVML does not answer (%s): GPUs that others use are not recognized", missing)
+        return gpus
 
 
-def _seen(name: str, properties: Any, driver: Any) -> Gpu:
-    """By its UUID, since torch and NVML count GPUs in different orders."""
-    if driver is None:
-        return Gpu(name, properties.name)
-    try:
-        handle = driver.nvmlDeviceGetHandleByUUID(f"GPU-{properties.uuid}")
-        memory = driver.nvmlDeviceGetMemoryInfo(handle)
-        processes = tuple(sorted(process.pid for process in driver.nvmlDeviceGetComputeRunningProcesses(handle)))
-    except driver.NVMLError as error:  # a part of a GPU (MIG), say
-        logger.debug("%s: NVML says %s", name, error)
-        return Gpu(name, properties.name)
-    return Gpu(name, properties.name, memory.total / MIB, memory.used / MIB, processes)
+def _too_old(session: Nvml, needed: int) -> bool:
+    known = session.cuda_version
+    if not session.models or known is None or known >= needed:
+        return False
+    logger.warning(
+        "the GPUs cannot be used: their driver knows CUDA %d, and this torch is built for CUDA %d; "
+        "update the driver, or install the build of torch for CUDA %d",
+        *(known, needed, known),
+    )
+    return True
+
+
+def _counted() -> list[Gpu]:
+    import torch
+
+    return [Gpu(f"cuda:{index}", "GPU") for index in range(torch.cuda.device_count())]

@@ -32,7 +32,8 @@ def device_slots(
         use_busy: Take GPUs that somebody else uses too. If not, ``auto`` leaves them out, and to name one is an error.
 
     Raises:
-        ConfigError: A device that this host does not have, that is named twice or in use, or more workers than slots.
+        ConfigError: A device that this host does not have, that is named twice, out of order or in use, or more
+            workers than slots.
     """
     names = _names(devices, use_busy)
     order = names * per_device
@@ -63,6 +64,8 @@ def _names(devices: str | tuple[str, ...], use_busy: bool) -> list[str]:
             raise ConfigError(f"there is no device {name!r} on this host; it has: {found}; or give auto")
         if names.count(name) > 1:
             raise ConfigError(f"device {name!r} is named twice; workers.per_device gives it several workers")
+        if name in by_name and by_name[name].reading.fault is not None:
+            raise ConfigError(f"{by_name[name]}")
         if name in by_name and by_name[name].busy and not use_busy:
             raise ConfigError(f"{by_name[name]} is in use; --use-busy takes it all the same")
     return names
@@ -74,14 +77,19 @@ def _free(gpus: list[Gpu], use_busy: bool) -> list[str]:
             f"CUDA_VISIBLE_DEVICES is {os.environ['CUDA_VISIBLE_DEVICES']!r}, but torch sees no GPU: install the build "
             "of torch for this machine's CUDA, or give --devices cpu"
         )
-    free = [gpu for gpu in gpus if use_busy or not gpu.busy]
-    if gpus and not free:
+    whole = [gpu for gpu in gpus if gpu.reading.fault is None]
+    free = [gpu for gpu in whole if use_busy or not gpu.busy]
+    if gpus and not whole:
+        raise ConfigError(f"every GPU is out of order: {'; '.join(map(str, gpus))}; --devices cpu does without")
+    if whole and not free:
         raise ConfigError(
-            f"every GPU is in use: {'; '.join(map(str, gpus))}; --use-busy takes them all the same, --devices cpu "
+            f"every GPU is in use: {'; '.join(map(str, whole))}; --use-busy takes them all the same, --devices cpu "
             "leaves them alone"
         )
-    for gpu in gpus if len(free) < len(gpus) else []:
-        if gpu.busy:
+    for gpu in gpus:
+        if gpu not in whole:
+            logger.warning("left alone: %s", gpu)
+        elif gpu not in free:
             logger.warning("left alone, since it is in use: %s; --use-busy takes it all the same", gpu)
     return [gpu.name for gpu in free] or ["cpu"]
 

@@ -14,7 +14,7 @@ import psutil
 from objectives._memory import available_memory
 from storage.database import Database, redacted
 from storage.errors import DatabaseError
-from study._gpus import visible_gpus
+from study._gpus import Gpu, visible_gpus
 from study.devices import cpu_count
 
 PACKAGES = ("torch", "optuna", "optuna-dashboard", "sqlalchemy", "h5py", "numpy", "pydantic", "safetensors")
@@ -87,10 +87,24 @@ def _gpus() -> Finding:
         return Finding("gpu", f"torch cannot be imported: {error}", False, "pip install --force-reinstall torch")
     gpus = visible_gpus()
     if gpus:
-        return Finding("gpu", "; ".join(f"{gpu}{', in use' if gpu.busy else ''}" for gpu in gpus))
+        faulty = [gpu.name for gpu in gpus if gpu.reading.fault is not None]
+        remedy = f"reset {', '.join(faulty)} or restart the machine; `dmesg` tells more" if faulty else ""
+        return Finding("gpu", "; ".join(map(_gpu, gpus)), not faulty, remedy)
     if torch.version.cuda is None and torch.version.hip is None:
         return Finding("gpu", "none: this torch is built for the CPU, and so workers use the CPU")
-    return Finding("gpu", "none visible to torch; workers use the CPU (nvidia-smi tells whether the driver sees one)")
+    return Finding("gpu", "none that torch can use; workers use the CPU (nvidia-smi tells whether the driver sees one)")
+
+
+def _gpu(gpu: Gpu) -> str:
+    now = gpu.reading
+    told = (
+        None if now.utilisation is None else f"{now.utilisation:.0f} % busy",
+        None if now.power_w is None else f"{now.power_w:.0f} W",
+        None if now.temperature_c is None else f"{now.temperature_c:.0f} °C",
+        f"{now.ecc_errors} uncorrectable memory errors" if now.ecc_errors else None,
+        "in use" if gpu.busy else None,
+    )
+    return ", ".join([str(gpu), *(text for text in told if text is not None)])
 
 
 def _database(url: str) -> Finding:

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from lab import Lab, until, write_events
 from study._crew import Crew
 from study._forkserver import WorkersUnusable
 from study._pool import Pool
+from study.devices import device_slots
 
 THREAD = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
 
@@ -50,6 +52,32 @@ def test_workers_are_warm_forks_of_a_process_with_one_thread_and_so_are_their_re
         assert listen(pool, lambda: pool.workers[0].pid != first.pid and bool(pool.workers[0].warm))
         assert psutil.Process(pool.workers[0].pid).parent() == server
         assert server.num_threads() == 1
+
+
+def test_workers_of_all_devices_see_the_same_gpus_in_the_drivers_order(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.create()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+
+    with Pool(device_slots("cpu:0,cpu:1", 2, None), job_of(lab), threads=1) as pool:
+        pool.start(never)
+
+        seen = [psutil.Process(worker.pid).environ() for worker in pool.workers]
+    assert [(each["CUDA_VISIBLE_DEVICES"], each["CUDA_DEVICE_ORDER"]) for each in seen] == [("3,1", "PCI_BUS_ID")] * 4
+    assert "CUDA_DEVICE_ORDER" not in os.environ
+
+
+def test_an_order_of_gpus_that_the_user_has_set_stays(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.create()
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+
+    with Pool(["cpu"], job_of(lab), threads=1) as pool:
+        pool.start(never)
+
+        assert psutil.Process(pool.workers[0].pid).environ()["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"
+    assert os.environ["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"
 
 
 @pytest.mark.parametrize(

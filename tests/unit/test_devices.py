@@ -6,6 +6,7 @@ import pytest
 from storage.errors import ConfigError
 from study import devices
 from study._gpus import Gpu
+from study._nvml import Reading
 from study.devices import cpu_count, device_slots, threads_per_worker, torch_name
 
 
@@ -68,8 +69,8 @@ def test_more_workers_than_slots_are_refused() -> None:
 
 @pytest.fixture
 def one_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    busy = Gpu("cuda:0", "A GPU", total_mb=81920.0, used_mb=2048.0, processes=(4711,))
-    monkeypatch.setattr(devices, "visible_gpus", lambda: [busy, Gpu("cuda:1", "A GPU", 81920.0, 400.0)])
+    busy = Gpu("cuda:0", "A GPU", Reading(81920.0, 2048.0, (4711,)))
+    monkeypatch.setattr(devices, "visible_gpus", lambda: [busy, Gpu("cuda:1", "A GPU", Reading(81920.0, 400.0))])
 
 
 @pytest.mark.usefixtures("one_busy")
@@ -89,8 +90,33 @@ def test_naming_a_gpu_in_use_is_refused() -> None:
         device_slots("cuda:0", 1, None, use_busy=False)
 
 
+@pytest.fixture
+def one_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = Gpu("cuda:0", "A GPU", Reading(fault="GPU is lost"))
+    monkeypatch.setattr(devices, "visible_gpus", lambda: [lost, Gpu("cuda:1", "A GPU")])
+
+
+@pytest.mark.usefixtures("one_lost")
+def test_a_gpu_that_is_out_of_order_is_left_alone_and_said_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert device_slots("auto", 1, None) == ["cuda:1"]
+    assert "left alone: cuda:0 (A GPU, out of order: GPU is lost)" in caplog.text
+
+
+@pytest.mark.usefixtures("one_lost")
+def test_naming_a_gpu_that_is_out_of_order_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cuda:0 .A GPU, out of order: GPU is lost"):
+        device_slots("cuda:0", 1, None)
+
+
+def test_when_every_gpu_is_out_of_order_nothing_silently_goes_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "visible_gpus", lambda: [Gpu("cuda:0", "A GPU", Reading(fault="GPU is lost"))])
+
+    with pytest.raises(ConfigError, match="every GPU is out of order: cuda:0"):
+        device_slots("auto", 1, None)
+
+
 def test_when_every_gpu_is_in_use_nothing_silently_goes_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "visible_gpus", lambda: [Gpu("cuda:0", "A GPU", 1000.0, 900.0)])
+    monkeypatch.setattr(devices, "visible_gpus", lambda: [Gpu("cuda:0", "A GPU", Reading(1000.0, 900.0))])
 
     with pytest.raises(ConfigError, match="every GPU is in use: cuda:0"):
         device_slots("auto", 1, None, use_busy=False)

@@ -7,6 +7,9 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
+from study import doctor
+from study._gpus import Gpu
+from study._nvml import Reading
 from study.cli import app
 from study.doctor import examine
 
@@ -67,3 +70,24 @@ def test_what_is_bad_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"disk", "torch", "h5py", "database"} <= set(bad)
     assert all(finding.remedy for finding in bad.values())
     assert bad["torch"].remedy == "pip install torch"
+
+
+def test_a_gpu_is_told_with_what_it_does_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = Reading(81920.0, 8192.0, (7,), utilisation=37.0, power_w=251.4, temperature_c=55.0, ecc_errors=2)
+    monkeypatch.setattr(doctor, "visible_gpus", lambda: [Gpu("cuda:0", "A GPU", now)])
+
+    (gpu,) = (finding for finding in examine(UNREACHABLE) if finding.subject == "gpu")
+
+    assert gpu.good
+    assert "72.0 of 80.0 GiB free, used by process 7), 37 % busy, 251 W, 55 °C, 2 uncorrectable" in gpu.found
+
+
+def test_a_gpu_that_is_out_of_order_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = [Gpu("cuda:0", "A GPU"), Gpu("cuda:1", "A GPU", Reading(fault="GPU is lost"))]
+    monkeypatch.setattr(doctor, "visible_gpus", lambda: gpus)
+
+    (gpu,) = (finding for finding in examine(UNREACHABLE) if finding.subject == "gpu")
+
+    assert not gpu.good
+    assert "cuda:1 (A GPU, out of order: GPU is lost)" in gpu.found
+    assert gpu.remedy.startswith("reset cuda:1 or restart")
