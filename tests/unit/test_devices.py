@@ -104,7 +104,7 @@ def test_a_gpu_that_is_out_of_order_is_left_alone_and_said_so(caplog: pytest.Log
 
 @pytest.mark.usefixtures("one_lost")
 def test_naming_a_gpu_that_is_out_of_order_is_refused() -> None:
-    with pytest.raises(ConfigError, match="cuda:0 .A GPU, out of order: GPU is lost"):
+    with pytest.raises(ConfigError, match=r"cuda:0 \(A GPU, out of order: GPU is lost\)"):
         device_slots("cuda:0", 1, None)
 
 
