@@ -6,6 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from objectives._data import EventSource
+from objectives._resident import Resident
 
 
 @dataclass(frozen=True)
@@ -16,17 +17,21 @@ class Events:
         source: gathers events in file layout.
         targets: (N,) or (N, 1).
         axes: the order of an event's axes in the source: "NHWC", "NCHW" or "NHW".
+        resident: the same events on a device, or None.
     """
 
     source: EventSource
     targets: NDArray[Any]
     axes: str = "NHWC"
+    resident: Resident | None = None
 
     def __post_init__(self) -> None:
         if len(self.source) != len(self.targets):
             raise ValueError(
                 f"there are {len(self.source)} events but {len(self.targets)} targets; one belongs to each"
             )
+        if self.resident is not None and len(self.resident) != len(self.targets):
+            raise ValueError(f"there are {len(self.targets)} events but {len(self.resident)} on the device")
 
     def __len__(self) -> int:
         return len(self.targets)

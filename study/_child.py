@@ -11,7 +11,8 @@ import psutil
 
 from storage.agents import WorkerSeen
 from storage.attempts import Claim
-from study._messages import Order
+from study._holding import Holder
+from study._messages import ORPHANED, Order
 
 EXIT_CODE_S = 1.0
 """Wait for the exit status of a process whose pipe is closed."""
@@ -28,6 +29,7 @@ class Worker:
         deadline: `time.monotonic` after which its trial, or its start, has taken too long; None means never.
         handing_back: Whether it has been told to drop the trial.
         spoken: `time.monotonic` of the last word between it and its agent.
+        holder: Of the events on its device, or None.
     """
 
     slot: int
@@ -41,6 +43,7 @@ class Worker:
     begun: bool = False
     handing_back: bool = False
     spoken: float = field(default_factory=time.monotonic)
+    holder: Holder | None = None
 
     @property
     def pid(self) -> int:
@@ -60,6 +63,14 @@ class Worker:
     def idle(self) -> bool:
         """Whether it can take a trial."""
         return bool(self.warm) and self.claim is None
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether its holder has ended: whatever it has met with since is not its trial's fault."""
+        if self.holder is None:
+            return False
+        suspected = self.process.exitcode in (None, ORPHANED)
+        return self.holder.dead(EXIT_CODE_S if suspected else 0.0)
 
     def send(self, message: object) -> None:
         """Say something; to a dead worker that is no error, since `Pool.wait` tells of its death."""

@@ -76,6 +76,8 @@ class Crew:
             order = Order.HAND_BACK if worker.handing_back else self._ledger.epoch(worker.claim, message)
             worker.handing_back = order is Order.HAND_BACK
             worker.send(order)
+        elif isinstance(message, Failed) and message.broken and worker.orphaned:
+            self._lost(worker, None)
         elif worker.claim is not None and not isinstance(message, Progress):
             self._ended(worker, worker.claim, message)
             worker.drop()
@@ -93,13 +95,16 @@ class Crew:
                 self._ledger.end(claim, ending)
 
     def _died(self, worker: Worker) -> None:
+        if worker.orphaned:
+            self._lost(worker, None)
+            return
         if worker.claim is None or not worker.begun:
             logger.warning("idle worker %d ended (exit status %s)", worker.slot, worker.process.exitcode)
         self._lost(worker, crashed(worker.process.exitcode, worker.device))
 
-    def _lost(self, worker: Worker, ending: Ending) -> None:
-        """Replace a worker that is gone; its trial ends so, or was not its fault if it has not reached it."""
-        if worker.claim is not None and worker.begun:
+    def _lost(self, worker: Worker, ending: Ending | None) -> None:
+        """Replace a worker that is gone; its trial ends so, or was not its fault: without ending, or not reached."""
+        if worker.claim is not None and worker.begun and ending is not None:
             self._ledger.end(worker.claim, ending)
         elif worker.claim is not None:
             self._ledger.hand_back(worker.claim)

@@ -12,14 +12,19 @@ from multiprocessing.connection import Connection
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def end_with_peer(connection: Connection) -> None:
-    """End this process as soon as the other end of the pipe is closed, whatever it does at that moment."""
+def end_with_peer(connection: Connection, status: int = 0) -> None:
+    """End this process as soon as the other end of the pipe is closed, whatever it does at that moment.
+
+    Args:
+        connection: This end of the pipe.
+        status: The exit status of this process.
+    """
     poller = select.poll()
     poller.register(connection.fileno(), 0)  # a hang-up is reported unasked; messages are not looked at
 
     def watch() -> None:
         poller.poll()
-        os._exit(0)
+        os._exit(status)
 
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
 

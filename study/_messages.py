@@ -16,11 +16,17 @@ class Ready:
     Attributes:
         warm: What was in place before the fork; empty means that the preload did not run.
         error: Why the worker cannot work, or None.
+        residence: Where its events are, for its agent's log; empty where there is nothing to say.
     """
 
     pid: int
     warm: tuple[str, ...]
     error: str | None
+    residence: str = ""
+
+
+ORPHANED = 76
+"""Exit status of a worker whose holder has ended; Python itself has no use for it."""
 
 
 @dataclass(frozen=True)

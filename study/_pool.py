@@ -1,6 +1,7 @@
 """An agent's workers: started warm, watched, replaced."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Pipe, wait
@@ -12,7 +13,10 @@ import psutil
 from study import _worker
 from study._child import EXIT_CODE_S, Worker
 from study._forkserver import Forkserver, ForkserverLost, WorkersUnusable
+from study._holding import Holders
 from study._messages import Ready, progress_s
+
+logger = logging.getLogger(__name__)
 
 READY_TIMEOUT_S = 300.0
 """For a fork to say that it is ready; a first CUDA context takes some seconds."""
@@ -39,11 +43,13 @@ class Pool:
             threads: CPU threads of each worker.
         """
         self._server = Forkserver(job)
+        self._holders = Holders(self._server, job, threads)
         self._threads = threads
         self._devices = list(devices)
         self.stall_s: float | None = job["config"]["workers"]["stall"]
         self._attended = time.monotonic()
         self._stillborn = self._restarts = 0
+        self._told: set[str] = set()
         self.workers: list[Worker] = []
 
     def __enter__(self) -> "Pool":
@@ -94,6 +100,9 @@ class Pool:
             raise WorkersUnusable(first.error or "the events were not loaded before the worker was forked")
         worker.warm, worker.deadline = first.warm, None
         self._stillborn = 0
+        if first.residence and first.residence not in self._told:
+            self._told.add(first.residence)
+            logger.info("%s", first.residence)
 
     def replace(self, worker: Worker) -> None:
         """Kill a worker and start another in its slot, warm.
@@ -103,7 +112,7 @@ class Pool:
             ForkserverLost: As said.
         """
         worker.kill()
-        if not worker.warm:
+        if not worker.warm and not worker.orphaned:
             self._stillborn += 1
             if self._stillborn > MOST_STILLBORN:
                 raise WorkersUnusable(f"{self._stillborn} workers in a row ended before their first message")
@@ -171,18 +180,23 @@ class Pool:
         return list({id(item): item for item in ready}.values())
 
     def _fork(self, slot: int, device: str) -> Worker:
+        holder = self._holders.of(device, self._devices.count(device))
+        line = holder.line() if holder is not None else None
         ours, theirs = Pipe()
         try:
-            process = self._server.fork(_worker.main, theirs, device, self._threads)
+            process = self._server.fork(_worker.main, theirs, device, self._threads, line)
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
+            if line is not None:
+                line.close()
         system = None
         with contextlib.suppress(psutil.NoSuchProcess):
             system = psutil.Process(process.pid)
-        return Worker(slot, device, process, ours, system, deadline=time.monotonic() + READY_TIMEOUT_S)
+        patience_s = READY_TIMEOUT_S + (self._holders.patience_s if holder is not None else 0.0)
+        return Worker(slot, device, process, ours, system, deadline=time.monotonic() + patience_s, holder=holder)
 
     def _end_workers(self) -> None:
         for worker in self.workers:
@@ -192,3 +206,4 @@ class Pool:
             worker.process.join(max(0.0, end - time.monotonic()))
             worker.kill()
         self.workers = []
+        self._holders.end()

@@ -31,6 +31,7 @@ from study._messages import (
     TrialJob,
     progress_s,
 )
+from study._residence import HolderUnusable, settle
 from study._rungs import rungs_of
 from study._training import TrialRun
 from study._trial_files import leave_files
@@ -80,20 +81,27 @@ class _Agent:
         return bool(select.select([], [self._connection], [], 0)[1])
 
 
-def main(connection: Connection, device: str, threads: int) -> None:
+def main(connection: Connection, device: str, threads: int, holder: Connection | None = None) -> None:
     """Serve the agent at the other end of the pipe until it hangs up.
 
     Args:
         device: Torch's name, such as ``cpu`` or ``cuda:1``.
         threads: Threads that torch may use on the CPU.
+        holder: A line to the process that holds the events on the device, if there is one.
     """
     end_with_parent()
     end_with_peer(connection)
     show_warnings()
     warm = _preload.WARM
     agent = _Agent(connection, progress_s(warm.plan.config.workers.stall if warm else None))
-    error = _preload.ERROR or _use(device, threads)
-    agent.send(Ready(os.getpid(), warm.parts if warm else (), error))
+    error, residence = _preload.ERROR or _use(device, threads), ""
+    if warm is not None and error is None and holder is not None:
+        try:
+            data, residence = settle(holder, warm.data, torch_name(device))
+            warm = replace(warm, data=data)
+        except HolderUnusable as unusable:
+            error = str(unusable)
+    agent.send(Ready(os.getpid(), warm.parts if warm else (), error, residence))
     if warm is None or error is not None:
         return
     while True:

@@ -123,7 +123,8 @@ class SelectSection(Section):
 class DataSection(Section):
     """The HDF5 file and how it is laid out; the names are those of datasets in the file.
 
-    `pixels` is for files of digitised hits: a .npz file of the tubes' places in the image.
+    `pixels` is for files of digitised hits: a .npz file of the tubes' places in the image. `device`: whether GPUs
+    hold the events where they fit (auto), or each batch comes from the host.
     """
 
     path: Text
@@ -138,6 +139,7 @@ class DataSection(Section):
     split: SplitSection = SplitSection()
     select: SelectSection | None = None
     cache: Literal["auto", "memory", "map", "stream"] = "auto"
+    device: Literal["auto", "host"] = "auto"
 
     @model_validator(mode="after")
     def _hits_make_nhwc(self) -> "DataSection":

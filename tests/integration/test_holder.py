@@ -1,0 +1,235 @@
+"""Events that a holder lends to the workers of its device; here the device is the CPU, and shared memory its memory."""
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from lab import ODD, Lab, until
+from optuna.trial import TrialState
+
+from storage.agents import list_workers
+from storage.claims import Refusal
+from storage.database import Database
+from storage.history import TrialRow
+from study._crew import Crew
+from study._forkserver import WorkersUnusable
+from study._pool import Pool
+
+PLAIN = {"search": {"pruner": "none"}}
+SLOW = PLAIN | {"space": ODD | {"odd.pause": 0.05}, "training": {"epochs": 4}}
+SMALL = "\nimport study._holder\nstudy._holder.free_bytes = lambda device: 1000\n"
+REFUSED = """
+import study._holder
+
+def refuse(*state):
+    raise RuntimeError("invalid resource handle")
+
+study._holder.Probe.sound = property(refuse)
+"""
+REFUSED_AND_SMALL = REFUSED + "free = iter((10**12, 1000))\nstudy._holder.free_bytes = lambda device: next(free)\n"
+BROKEN = """
+import study._holder
+
+def fail(device):
+    raise RuntimeError("CUDA error: no such device")
+
+study._holder.free_bytes = fail
+"""
+MORTAL = "\nimport os, study._holder\nstudy._holder.free_bytes = lambda device: os._exit(1)\n"
+
+
+@pytest.fixture(autouse=True)
+def held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPU devices get a holder, as GPUs do."""
+    monkeypatch.setattr("study._holding.wants_holder", lambda device, residence: residence == "auto")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    found = Lab(tmp_path / "lab")
+    yield found
+    found.clean_up()
+
+
+@pytest.fixture
+def pool(lab: Lab) -> Iterator[Pool]:
+    """Two workers, ready, that share one holder."""
+    lab.create()
+    with pool_of(lab) as started:
+        assert ready(started)
+        yield started
+
+
+def pool_of(lab: Lab, devices: tuple[str, ...] = ("cpu", "cpu")) -> Pool:
+    record = lab.record()
+    job = {"config": record.config, "facts": record.facts, "folder": record.facts["folder"]}
+    return Pool(devices, job, threads=1)
+
+
+def ready(pool: Pool, but: tuple[int, ...] = ()) -> bool:
+    """Start a pool, if it is not; wait until all of its workers are there and none is one of those given."""
+    if not pool.workers:
+        pool.start(lambda: False)
+    crew = Crew(pool, ledger=None)  # type: ignore[arg-type]  greeting writes nothing
+    return until(lambda: crew.listen(0.1, []) or all(w.warm and w.pid not in but for w in pool.workers))
+
+
+def users(lab: Lab, patch: str) -> None:
+    """Have the process that holders and workers are forked from run something, which a user's file can."""
+    file = lab.folder / "odd_family.py"
+    file.write_text(file.read_text() + patch)
+
+
+def shared(pid: int) -> set[str]:
+    """The pieces of memory that a process shares by torch's handles: device and inode."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {" ".join(line.split()[3:5]) for line in lines if "/torch_" in line}
+
+
+def holder_of(pool: Pool) -> psutil.Process:
+    (pid,) = {worker.holder.process.pid for worker in pool.workers if worker.holder is not None}
+    return psutil.Process(pid)
+
+
+def meanwhile(work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def outcome(trials: list[TrialRow]) -> list[object]:
+    return [(trial.value, trial.values, trial.attributes["weights_digest"]) for trial in trials]
+
+
+def test_the_workers_of_a_device_share_one_copy_of_the_events(pool: Pool) -> None:
+    copies = [shared(worker.pid) for worker in pool.workers]
+
+    assert len(copies[0]) == 2  # training and validation
+    assert copies[0] == copies[1] == shared(holder_of(pool).pid)
+
+
+def test_each_device_has_a_holder_of_its_own(lab: Lab) -> None:
+    lab.create()
+    with pool_of(lab, ("cpu:0", "cpu:1")) as pool:
+        assert ready(pool)
+
+        assert not shared(pool.workers[0].pid) & shared(pool.workers[1].pid)
+
+
+def test_a_worker_that_is_killed_is_replaced_by_one_that_borrows_the_same_copy(pool: Pool) -> None:
+    victim, holder = psutil.Process(pool.workers[0].pid), holder_of(pool)
+
+    victim.kill()
+
+    assert ready(pool, but=(victim.pid,))
+    assert holder_of(pool) == holder
+    assert shared(pool.workers[0].pid) == shared(holder.pid)
+
+
+def test_when_a_holder_is_killed_its_workers_end_and_are_replaced(pool: Pool) -> None:
+    before, holder = tuple(worker.pid for worker in pool.workers), holder_of(pool)
+
+    holder.kill()
+
+    assert ready(pool, but=before)
+    assert holder_of(pool) != holder
+    assert shared(pool.workers[0].pid) == shared(pool.workers[1].pid) == shared(holder_of(pool).pid)
+
+
+def test_a_pool_leaves_no_process_and_no_shared_memory(lab: Lab) -> None:
+    before = set(Path("/dev/shm").glob("torch_*"))
+    lab.create()
+    with pool_of(lab) as pool:
+        assert ready(pool)
+        pids = [holder_of(pool).pid, *(worker.pid for worker in pool.workers)]
+
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert set(Path("/dev/shm").glob("torch_*")) <= before
+
+
+def test_when_a_holder_is_killed_the_trials_resume_free_and_with_the_bits_of_a_study_without_one(lab: Lab) -> None:
+    lab.create("q", budget={"trials": 2}, retry={"lost": 0}, **SLOW)
+    lab.create("host", budget={"trials": 2}, **SLOW | {"data": {"device": "host"}})
+
+    def kill() -> None:
+        assert until(lambda: sum(bool(trial.values) for trial in lab.trials()) == 2)
+        (server,) = {process.parent() for process in workers_of(lab)}
+        assert server is not None
+        (holder,) = {process for process in server.children() if shared(process.pid)} - set(workers_of(lab))
+        holder.kill()
+
+    killer = meanwhile(kill)
+    ended = [lab.work("q"), lab.work("host")]
+    killer.join()
+
+    assert ended == [Refusal.DONE, Refusal.DONE]
+    assert [(trial.state, trial.attempts) for trial in lab.trials()] == [(TrialState.COMPLETE, 2)] * 2
+    assert outcome(lab.trials()) == outcome(lab.trials("host"))
+
+
+def workers_of(lab: Lab) -> list[psutil.Process]:
+    database = Database(lab.url)
+    try:
+        return [psutil.Process(row.pid) for row in list_workers(database, lab.record().study_id)]
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize(
+    ("patch", "says"),
+    [
+        ("", r"cpu holds the events \(0.00 GB\), one copy for all of its workers"),
+        (SMALL, r"cpu does not hold the events, .*: the events take 0.00 GB, more than 70% of the 0.00 GB free"),
+        (REFUSED, r"cpu holds the events \(0.00 GB\) once for each .*share its memory \(.*invalid resource handle\)"),
+        (REFUSED_AND_SMALL, r"cpu does not hold the events, .*share its memory \(.*invalid resource handle\)"),
+    ],
+    ids=["held", "too large", "refused", "refused and too large for copies"],
+)
+def test_where_the_events_are_is_one_line_in_the_log(
+    lab: Lab, caplog: pytest.LogCaptureFixture, patch: str, says: str
+) -> None:
+    users(lab, patch)
+    lab.create(space=ODD, budget={"trials": 2}, **PLAIN)
+    caplog.set_level(logging.INFO)
+
+    ended = lab.work()
+
+    assert ended is Refusal.DONE
+    assert [trial.state for trial in lab.trials()] == [TrialState.COMPLETE] * 2
+    assert len([message for message in caplog.messages if re.search(says, message)]) == 1
+
+
+def test_a_refused_copy_is_given_up_before_the_workers_make_their_own(lab: Lab) -> None:
+    users(lab, REFUSED)
+    lab.create(space=ODD)
+    with pool_of(lab) as pool:
+        assert ready(pool)
+
+        assert not shared(holder_of(pool).pid)
+
+
+def test_a_device_that_its_holder_cannot_use_is_one_clear_error(lab: Lab) -> None:
+    users(lab, BROKEN)
+    lab.create(space=ODD)
+
+    with pool_of(lab) as pool, pytest.raises(WorkersUnusable, match=r"cannot be held on cpu: .*no such device"):
+        ready(pool)
+
+
+def test_after_three_deaths_of_a_holder_its_workers_do_without(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    users(lab, MORTAL)
+    lab.create(space=ODD, budget={"trials": 2}, **PLAIN)
+
+    ended = lab.work()
+
+    assert ended is Refusal.DONE
+    assert [trial.state for trial in lab.trials()] == [TrialState.COMPLETE] * 2
+    assert [message.rpartition("; ")[2] for message in caplog.messages if "holds the events on" in message] == [
+        "it is started again",
+        "it is started again",
+        "each batch comes from the host now",
+    ]
