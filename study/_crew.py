@@ -52,6 +52,8 @@ class Crew:
         limit = self._ledger.stored.config.budget.trial_timeout
         for worker in self._pool.overdue():
             worker.kill()
+            if worker.holder is not None and not worker.warm:
+                worker.holder.end()  # it is what the worker has waited for
             self._lost(worker, timed_out(limit or 0.0, worker.device))
         for worker in self._pool.stalled():
             worker.kill()

@@ -100,8 +100,8 @@ class _Holder:
             self._fill(data)
         except Exception as error:
             found = failed(error)
-            text = f"the events cannot be held on {device}: {found.reason}"
-            self._else = Alone(text) if found.failure == "oom" else Unusable(text)
+            unusable = Unusable(f"the events cannot be held on {device}: {found.reason}")
+            self._else = Alone(found.reason) if found.failure == "oom" else unusable
 
     def serve(self, control: Connection) -> None:
         lines: list[Connection] = []
@@ -116,6 +116,8 @@ class _Holder:
                     ready.close()
 
     def _fill(self, data: TrialData) -> None:
+        if self._device.startswith("cuda"):
+            torch.cuda.set_device(self._device)  # else a context may be made on the first one too
         free = free_bytes(self._device)
         if self._needed > SHARE * free:
             self._else = Alone(

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from multiprocessing.connection import Connection, Pipe
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.reduction import send_handle
@@ -129,11 +129,12 @@ class Holders:
             holder = self._holders[device] = Holder(self._server, device, self._threads, sharers)
         return holder
 
-    def end(self) -> None:
-        """End them all."""
-        for holder in self._holders.values():
-            holder.end()
-        self._holders = {}
+    def end(self, devices: Iterable[str] | None = None) -> None:
+        """End those of the slots' devices given, or all."""
+        for device in list(self._holders if devices is None else devices):
+            holder = self._holders.pop(device, None)
+            if holder is not None:
+                holder.end()
 
     def _bury(self, device: str) -> None:
         holder = self._holders.pop(device)

@@ -127,9 +127,11 @@ class Pool:
         return self._server.fork(target, *args)
 
     def remove(self, worker: Worker) -> None:
-        """Kill a worker for good."""
+        """Kill a worker for good, and with the last one of its device the holder."""
         worker.kill()
         self.workers.remove(worker)
+        if worker.device not in {left.device for left in self.workers}:
+            self._holders.end([worker.device])
 
     def died(self, worker: Worker) -> bool:
         """Whether a worker has ended.

@@ -1,5 +1,6 @@
 """Events that a holder lends to the workers of its device; here the device is the CPU, and shared memory its memory."""
 
+import contextlib
 import logging
 import re
 import threading
@@ -15,9 +16,13 @@ from storage.agents import list_workers
 from storage.claims import Refusal
 from storage.database import Database
 from storage.history import TrialRow
+from storage.trials import open_storage
 from study._crew import Crew
 from study._forkserver import WorkersUnusable
+from study._ledger import Ledger
 from study._pool import Pool
+from study.plan import build_plan
+from study.stored import load_stored
 
 PLAIN = {"search": {"pruner": "none"}}
 SLOW = PLAIN | {"space": ODD | {"odd.pause": 0.05}, "training": {"epochs": 4}}
@@ -38,6 +43,10 @@ def fail(device):
     raise RuntimeError("CUDA error: no such device")
 
 study._holder.free_bytes = fail
+"""
+FROZEN = """
+import os, signal, study._holder
+study._holder.free_bytes = lambda device: os.kill(os.getpid(), signal.SIGSTOP)
 """
 MORTAL = "\nimport os, study._holder\nstudy._holder.free_bytes = lambda device: os._exit(1)\n"
 
@@ -171,6 +180,13 @@ def test_when_a_holder_is_killed_the_trials_resume_free_and_with_the_bits_of_a_s
     assert outcome(lab.trials()) == outcome(lab.trials("host"))
 
 
+@contextlib.contextmanager
+def ledger_of(lab: Lab) -> Iterator[Ledger]:
+    with contextlib.closing(open_storage(lab.url)) as storage:
+        stored = load_stored(storage.database, "q")
+        yield Ledger(storage, stored, build_plan(stored.config, stored.folder))
+
+
 def workers_of(lab: Lab) -> list[psutil.Process]:
     database = Database(lab.url)
     try:
@@ -218,6 +234,56 @@ def test_a_device_that_its_holder_cannot_use_is_one_clear_error(lab: Lab) -> Non
 
     with pool_of(lab) as pool, pytest.raises(WorkersUnusable, match=r"cannot be held on cpu: .*no such device"):
         ready(pool)
+
+
+def test_when_the_process_that_all_are_forked_from_is_killed_the_trials_resume_with_a_new_holder(lab: Lab) -> None:
+    lab.create(budget={"trials": 2}, retry={"lost": 0}, **SLOW)
+
+    def kill() -> None:
+        assert until(lambda: sum(bool(trial.values) for trial in lab.trials()) == 2)
+        (server,) = {process.parent() for process in workers_of(lab)}
+        assert server is not None
+        server.kill()
+
+    killer = meanwhile(kill)
+    ended = lab.work()
+    killer.join()
+
+    assert ended is Refusal.DONE
+    assert [(trial.state, trial.attempts) for trial in lab.trials()] == [(TrialState.COMPLETE, 2)] * 2
+
+
+def test_the_last_worker_of_a_device_takes_the_holder_along(lab: Lab) -> None:
+    lab.create()
+    with pool_of(lab, ("cpu:0", "cpu:1")) as pool:
+        assert ready(pool)
+        gone, left = pool.workers
+
+        pool.remove(gone)
+
+        assert gone.holder is not None
+        assert left.holder is not None
+        assert not psutil.pid_exists(gone.holder.process.pid)
+        assert psutil.pid_exists(left.holder.process.pid)
+
+
+def test_a_holder_that_hangs_is_given_up(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study._pool.READY_TIMEOUT_S", 2.0)
+    monkeypatch.setattr("study._holding.MOST_DEATHS", 1)
+    users(lab, FROZEN)
+    lab.create(space=ODD)
+    with pool_of(lab) as pool:
+        pool.start(lambda: False)
+        with ledger_of(lab) as ledger:
+            crew = Crew(pool, ledger)
+
+            def attended() -> bool:
+                crew.listen(0.1, [])
+                crew.end_overdue()
+                return all(worker.warm for worker in pool.workers)
+
+            assert until(attended)
+        assert [worker.holder for worker in pool.workers] == [None, None]
 
 
 def test_after_three_deaths_of_a_holder_its_workers_do_without(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
