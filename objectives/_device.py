@@ -9,7 +9,9 @@ from objectives._fit_settings import Precision
 
 
 def prepare(name: str, precision: Precision, *, deterministic: bool) -> torch.device:
-    """Return the device, ready to compute; on CUDA this sets PyTorch's process-wide switches.
+    """Return the device with its index, ready to compute.
+
+    On CUDA this makes it the process's current device and sets PyTorch's process-wide switches.
 
     Raises:
         ValueError: this machine, or its PyTorch, has no such device.
@@ -22,10 +24,14 @@ def prepare(name: str, precision: Precision, *, deterministic: bool) -> torch.de
         raise ValueError(
             f"the device is {name!r}, but PyTorch sees {found} CUDA devices here; use cpu or a smaller index"
         )
+    device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
+    torch.cuda.set_device(device)
     if deterministic:
         # cuBLAS reads it when first used: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.use_deterministic_algorithms(deterministic)
+    # Else each new tensor is filled first, so that a program which reads what it never wrote does so reproducibly.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by a property
     torch.backends.cudnn.benchmark = not deterministic
     torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
     torch.backends.cudnn.allow_tf32 = precision != "fp32"
@@ -39,11 +45,10 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 def seed_device(device: torch.device, number: int) -> None:
-    """Seed the global generator that a network on this device draws from.
+    """Seed the global generators that a network on this device may draw from: its own and the CPU's.
 
     `torch.manual_seed` seeds those of every kind of device, at 100 times the cost.
     """
-    if device.type == "cpu":
-        torch.default_generator.manual_seed(number)
-    else:
-        torch.manual_seed(number)
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index].manual_seed(number)

@@ -17,13 +17,16 @@ class Events:
         source: gathers events in file layout.
         targets: (N,) or (N, 1).
         axes: the order of an event's axes in the source: "NHWC", "NCHW" or "NHW".
-        resident: the same events on a device, or None.
+        resident: the same events on a device, from which whoever computes there gathers them; or None.
+        float16_channels: in so many first channels the source gives numbers of float16 only (`with_float16`), so that
+            a device may keep them in that.
     """
 
     source: EventSource
     targets: NDArray[Any]
     axes: str = "NHWC"
     resident: Resident | None = None
+    float16_channels: int = 0
 
     def __post_init__(self) -> None:
         if len(self.source) != len(self.targets):

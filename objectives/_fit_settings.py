@@ -30,6 +30,7 @@ class FitSettings:
         device: "cpu", "cuda" or "cuda:0", "cuda:1", …
         deterministic: on CUDA, only algorithms that give the same bits at every run; a CPU always does.
         precision: "bf16" computes under autocast; "auto" is fp32 on a CPU, bf16 on CUDA.
+        cuda_graph: on CUDA, repeat the training step as a graph where that can be done.
     """
 
     epochs: int
@@ -42,6 +43,7 @@ class FitSettings:
     device: str = "cpu"
     deterministic: bool = True
     precision: Precision = "auto"
+    cuda_graph: bool = True
 
     def __post_init__(self) -> None:
         _check("epochs", self.epochs, _whole(self.epochs, 1), "an integer from 1 up")

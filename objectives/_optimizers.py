@@ -1,11 +1,13 @@
 """Optimizers and learning-rate schedules, from the learning hyperparameters."""
 
 import math
-from functools import partial
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from torch.optim.lr_scheduler import LambdaLR
 
 from objectives._learning import Learning
 
@@ -19,32 +21,54 @@ def make_optimizer(model: nn.Module, learning: Learning) -> Optimizer:
 
     Parameters of one dimension or none (norms, biases) get no weight decay. The fused form is used where PyTorch has
     one: it is faster, on CPUs too, and gives its own bits, the same ones at every run.
+
+    The learning rate is a float32 tensor on the parameters' device, the same one in all groups: who changes it in place
+    changes it for the next step, in a CUDA graph too.
     """
-    groups, lr = _groups(model, learning.weight_decay), learning.lr
+    groups, device = _groups(model, learning.weight_decay), next(model.parameters()).device
+    lr = torch.tensor(learning.lr, device=device)
+    on_gpu = device.type == "cuda"  # the others are capturable as they are
     match learning.optimizer:
         case "sgd":
             nesterov = learning.nesterov and learning.momentum > 0  # torch refuses it without momentum
             return SGD(groups, lr=lr, momentum=learning.momentum, nesterov=nesterov, fused=True)
         case "adam":
-            return Adam(groups, lr=lr, fused=True)
+            return _quiet(Adam(groups, lr=lr, fused=True, capturable=on_gpu))
         case "adamw":
-            return AdamW(groups, lr=lr, fused=True)
+            return _quiet(AdamW(groups, lr=lr, fused=True, capturable=on_gpu))
         case _:
-            return RMSprop(groups, lr=lr, momentum=learning.momentum)
+            return _quiet(RMSprop(groups, lr=lr, momentum=learning.momentum, capturable=on_gpu))
 
 
-def make_schedule(optimizer: Optimizer, learning: Learning, total_steps: int) -> LambdaLR:
-    """Return the schedule, to be stepped after every step of the optimizer.
+def _quiet(optimizer: Optimizer) -> Optimizer:
+    """Say that it has warned of steps outside of a graph: an epoch's last batch is one."""
+    optimizer._warned_capturable_if_run_uncaptured = True
+    return optimizer
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Take the moments of a saved state, on the device of the parameters; hyperparameters stay what they are.
+
+    The tensor that is the learning rate stays too; all others are replaced.
+    """
+    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    groups = [{**saved, **kept} for saved, kept in zip(state["param_groups"], own, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+    for group, kept in zip(optimizer.param_groups, own, strict=True):
+        group.update(kept)
+
+
+def learning_rates(learning: Learning, total_steps: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the learning rate of each of these steps, counted from 0 over all epochs.
 
     It is a function of the step and of `total_steps`, so training for another number of epochs changes it throughout.
     """
     if learning.schedule == "one_cycle":
-        return LambdaLR(optimizer, partial(_one_cycle, total=total_steps))
+        return learning.lr * _one_cycle(steps, total_steps)
     rise = round(learning.warmup * total_steps)
-    shape = _cosine if learning.schedule == "cosine" else _constant
-    return LambdaLR(
-        optimizer, lambda step: (step + 1) / rise if step < rise else shape(step - rise, total_steps - rise)
-    )
+    fall = total_steps - rise if learning.schedule == "cosine" else math.inf
+    factors = _between(1.0, 0.0, (steps - rise) / max(1, fall))
+    return learning.lr * np.where(steps < rise, (steps + 1) / max(1, rise), factors)
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -56,24 +80,16 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     return [group for group in groups if group["params"]]
 
 
-def _constant(step: int, total: int) -> float:
-    return 1.0
-
-
-def _cosine(step: int, total: int) -> float:
-    return _between(1.0, 0.0, step / max(1, total))
-
-
-def _one_cycle(step: int, *, total: int) -> float:
+def _one_cycle(steps: NDArray[np.int64], total: int) -> NDArray[np.float64]:
     """Rise from 1/25 by a half cosine over 30 % of the steps, then fall to 1/250,000.
 
     It is PyTorch's `OneCycleLR` with its defaults and `cycle_momentum=False`.
     """
     top = max(0.0, _RISE * total - 1)
-    if step < top:
-        return _between(_START, 1.0, step / top)
-    return _between(1.0, _END, (step - top) / max(1.0, total - 1 - top))
+    rising = _between(_START, 1.0, steps / max(top, 1e-9))
+    return np.where(steps < top, rising, _between(1.0, _END, (steps - top) / max(1.0, total - 1 - top)))
 
 
-def _between(start: float, end: float, fraction: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, fraction))) / 2
+def _between(start: float, end: float, fraction: NDArray[Any]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = (1 + np.cos(math.pi * np.clip(fraction, 0.0, 1.0))) / 2
+    return end + (start - end) * shares

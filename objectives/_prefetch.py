@@ -1,7 +1,8 @@
 """Batches gathered ahead of use by one thread, into buffers that are used again and again."""
 
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from queue import SimpleQueue
 from typing import Any
 
@@ -65,50 +66,68 @@ def batches(
     bounds = batch_bounds(len(positions), batch_size, drop_singleton=drop_singleton)
     if buffers < 1:
         raise ValueError(f"buffers: {buffers}; give at least 1")
-    return _prefetched(source, np.array(positions), bounds, buffers)
+    return _views(source, np.array(positions), bounds, buffers)
 
 
-def _prefetched(
-    source: EventSource, positions: npt.NDArray[np.int64], bounds: _Bounds, buffers: int
-) -> Generator[_Array]:
-    free: SimpleQueue[_Array | None] = SimpleQueue()
-    filled: SimpleQueue[_Array | BaseException] = SimpleQueue()
+def _views(source: EventSource, positions: npt.NDArray[np.int64], bounds: _Bounds, buffers: int) -> Generator[_Array]:
     largest = max((stop - start for start, stop in bounds), default=0)
-    for _ in range(min(buffers, len(bounds))):
-        free.put(np.empty((largest, *source.shape), source.dtype))
-    closing = threading.Event()
-    # A daemon, so that an iterator left open cannot keep the interpreter from ending.
-    thread = threading.Thread(
-        target=_fill, args=(source, positions, bounds, free, filled, closing), name="prefetch", daemon=True
-    )
-    thread.start()
-    try:
-        for start, stop in bounds:
-            buffer = filled.get()
-            if isinstance(buffer, BaseException):
-                raise buffer
-            yield buffer[: stop - start]
-            free.put(buffer)
-    finally:
-        closing.set()
-        free.put(None)  # wakes a thread that waits for a buffer
-        thread.join()
+    arrays = [np.empty((largest, *source.shape), source.dtype) for _ in range(min(buffers, len(bounds)))]
+    with closing(prefetched(source, positions, bounds, arrays)) as stream:
+        for (start, stop), index in zip(bounds, stream, strict=True):
+            yield arrays[index][: stop - start]
 
 
-def _fill(
+def prefetched(
     source: EventSource,
     positions: npt.NDArray[np.int64],
     bounds: _Bounds,
-    free: "SimpleQueue[_Array | None]",
-    filled: "SimpleQueue[_Array | BaseException]",
-    closing: threading.Event,
-) -> None:
+    buffers: Sequence[_Array],
+    before_filling: Callable[[int], None] = lambda index: None,
+) -> Generator[int]:
+    """Gather batches ahead into given buffers, as `batches` does, and say which buffer holds the next one.
+
+    Args:
+        source: the events.
+        positions: (n,) in the source; must not change meanwhile.
+        bounds: where the batches begin and end in them.
+        buffers: arrays of (b, *source.shape) and the source's type, as long as the longest batch.
+        before_filling: called by the thread, with a buffer's index, before it is written; it may wait.
+
+    Yields:
+        The index of the buffer that holds the batch, in its first rows, until the next one is asked for.
+
+    Raises:
+        Exception: what `source.rows` or `before_filling` raised, when the batch it failed for is asked for.
+    """
+    free: SimpleQueue[int | None] = SimpleQueue()
+    filled: SimpleQueue[int | BaseException] = SimpleQueue()
+    for index in range(len(buffers)):
+        free.put(index)
+    stopped = threading.Event()
+
+    def fill() -> None:
+        try:
+            for start, stop in bounds:
+                index = free.get()
+                if index is None or stopped.is_set():
+                    return
+                before_filling(index)
+                source.rows(positions[start:stop], buffers[index][: stop - start])
+                filled.put(index)
+        except BaseException as error:
+            filled.put(error)
+
+    # A daemon, so that an iterator left open cannot keep the interpreter from ending.
+    thread = threading.Thread(target=fill, name="prefetch", daemon=True)
+    thread.start()
     try:
-        for start, stop in bounds:
-            buffer = free.get()
-            if buffer is None or closing.is_set():
-                return
-            source.rows(positions[start:stop], buffer[: stop - start])
-            filled.put(buffer)
-    except BaseException as error:
-        filled.put(error)
+        for _ in bounds:
+            found = filled.get()
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+            free.put(found)
+    finally:
+        stopped.set()
+        free.put(None)  # wakes a thread that waits for a buffer
+        thread.join()

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from objectives._float16 import check_float16, with_float16
 from objectives._source import EventSource
-from objectives._tensor import to_tensor
-from storage.errors import DataError
+from objectives._tensor import image_shape, to_tensor
 
 _BLOCK = 2**26  # bytes of float32 that are read and sent at a time
-_BEYOND = 65520.0  # the smallest number that float16 rounds to infinity
 
 
 class Resident:
@@ -50,17 +49,17 @@ class Resident:
             torch.OutOfMemoryError: they do not fit; nothing is kept then.
         """
         channels = _channels(source, axes, float16_channels)
-        height, width, _ = _image(source, axes)
+        height, width, _ = image_shape(source.shape, axes)
         tensors = tuple(
             torch.empty((len(source), height, width, count), dtype=dtype, device=device) for count, dtype in channels
         )
+        source = with_float16(source, axes, float16_channels)
         size = max(1, _BLOCK // (4 * math.prod(source.shape)))
         for start in range(0, len(source), size):
             positions = np.arange(start, min(start + size, len(source)))
             block = np.empty((len(positions), *source.shape), source.dtype)
             source.rows(positions, block)
             images = to_tensor(block, axes).permute(0, 2, 3, 1)
-            _check_float16(images[..., :float16_channels])
             parts = torch.split(images, [count for count, _ in channels], dim=3)
             for tensor, part in zip(tensors, parts, strict=True):
                 tensor[start : start + len(positions)] = part
@@ -93,35 +92,13 @@ def resident_bytes(source: EventSource, axes: str, float16_channels: int = 0) ->
     Raises:
         ValueError: the events have fewer channels than that, or `axes` is none of these.
     """
-    height, width, _ = _image(source, axes)
+    height, width, _ = image_shape(source.shape, axes)
     each = sum(count * dtype.itemsize for count, dtype in _channels(source, axes, float16_channels))
     return len(source) * height * width * each
 
 
-def _image(source: EventSource, axes: str) -> tuple[int, int, int]:
-    """Height, width and channels of an event."""
-    if axes == "NHW":
-        return source.shape[0], source.shape[1], 1
-    if axes not in ("NHWC", "NCHW"):
-        raise ValueError(f"axes: {axes!r} is not one of NHWC, NCHW, NHW")
-    first, second, third = source.shape
-    return (first, second, third) if axes == "NHWC" else (second, third, first)
-
-
 def _channels(source: EventSource, axes: str, float16_channels: int) -> list[tuple[int, torch.dtype]]:
     """How many channels each tensor has, and its type; no tensor is without channels."""
-    channels = _image(source, axes)[2]
-    if not 0 <= float16_channels <= channels:
-        raise ValueError(
-            f"float16_channels is {float16_channels}; the events have {channels} channels: give at most so many"
-        )
+    channels = check_float16(source.shape, axes, float16_channels)
     both = [(float16_channels, torch.float16), (channels - float16_channels, torch.float32)]
     return [each for each in both if each[0]]
-
-
-def _check_float16(values: Tensor) -> None:
-    if values.numel() and bool(((values.abs() >= _BEYOND) & values.isfinite()).any()):
-        raise DataError(
-            f"the events hold {float(values.abs().max()):g} in a channel that float16_channels keeps in float16, whose "
-            "largest number is 65504; set data.float16_channels to 0"
-        )

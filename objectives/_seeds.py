@@ -1,7 +1,8 @@
 """Where randomness comes from: one seed, and streams that are independent by name.
 
 Every random number of a training is a function of (seed, stream, epoch, step) and of nothing that happened before, so a
-checkpoint holds no generator's state and a resumed training draws what an uninterrupted one would have drawn.
+checkpoint holds no generator's state and a resumed training draws what an uninterrupted one would have drawn. All are
+drawn when an epoch begins, none between its steps.
 """
 
 from collections.abc import Callable
@@ -39,13 +40,16 @@ class Seeds:
         """Return the order of the training events in an epoch."""
         return np.random.default_rng(self._sequence(_PERMUTATION, epoch)).permutation(events)
 
-    def network(self, epoch: int, step: int) -> int:
-        """Return what torch's generator of the device is seeded with before a step: dropout draws from it."""
-        return self._number(_NETWORK, epoch, step)
+    def network(self, epoch: int, steps: int) -> list[int]:
+        """Return what torch's generator of the device is seeded with before each step of an epoch.
 
-    def augmentation(self, epoch: int, step: int) -> torch.Generator:
-        """Return the generator, on the CPU, of a step's augmentation."""
-        return torch.Generator().manual_seed(self._number(_AUGMENTATION, epoch, step))
+        Dropout draws from it.
+        """
+        return [int(number) for number in self._sequence(_NETWORK, epoch).generate_state(steps, np.uint64)]
+
+    def augmentation(self, epoch: int) -> torch.Generator:
+        """Return the generator, on the CPU, of an epoch's augmentation."""
+        return torch.Generator().manual_seed(self._number(_AUGMENTATION, epoch))
 
     def _sequence(self, *key: int) -> np.random.SeedSequence:
         return np.random.SeedSequence(self.seed, spawn_key=key)

@@ -21,6 +21,20 @@ def as_float32(batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return values
 
 
+def image_shape(shape: tuple[int, ...], axes: str) -> tuple[int, int, int]:
+    """Return height, width and channels of an event as it is stored.
+
+    Raises:
+        ValueError: `axes` is not one of "NHWC", "NCHW" and "NHW".
+    """
+    if axes == "NHW":
+        return shape[0], shape[1], 1
+    if axes not in ("NHWC", "NCHW"):
+        raise ValueError(f"axes: {axes!r} is not one of NHWC, NCHW, NHW")
+    first, second, third = shape
+    return (first, second, third) if axes == "NHWC" else (second, third, first)
+
+
 def to_tensor(batch: npt.NDArray[Any], axes: str, device: torch.device | str = "cpu") -> torch.Tensor:
     """A batch of stored events as float32 (B, C, H, W).
 
@@ -35,11 +49,15 @@ def to_tensor(batch: npt.NDArray[Any], axes: str, device: torch.device | str = "
     values = as_float32(batch)
     if not values.flags.writeable:  # torch has no read-only tensors
         values = values.copy()
-    tensor = torch.from_numpy(values)
+    return channels_first(torch.from_numpy(values), axes).to(device)
+
+
+def channels_first(stored: torch.Tensor, axes: str) -> torch.Tensor:
+    """A view (B, C, H, W) of stored events, whose axes are ordered as `axes` says: "NHWC", "NCHW" or "NHW"."""
     if axes == "NHWC":
-        tensor = tensor.permute(0, 3, 1, 2)
-    elif axes == "NHW":
-        tensor = tensor.unsqueeze(1)
-    elif axes != "NCHW":
+        return stored.permute(0, 3, 1, 2)
+    if axes == "NHW":
+        return stored.unsqueeze(1)
+    if axes != "NCHW":
         raise ValueError(f"axes: {axes!r} is not one of NHWC, NCHW, NHW")
-    return tensor.to(device)
+    return stored

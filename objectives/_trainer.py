@@ -10,21 +10,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 
-from objectives._augment import augment
+from objectives._augment import augmentations
 from objectives._best import Best
+from objectives._captured import RepeatedStep
 from objectives._class_weights import class_weights
-from objectives._data import batch_bounds, batches, to_tensor
-from objectives._device import autocast, prepare, seed_device
+from objectives._data import batch_bounds
+from objectives._device import prepare, seed_device
 from objectives._errors import Interrupted, NonFiniteLoss
 from objectives._evaluation import Normalizer, evaluate, never
 from objectives._events import Events
+from objectives._feed import open_feed
 from objectives._fit_settings import EpochResult, FitSettings
 from objectives._learning import Learning
-from objectives._optimizers import make_optimizer, make_schedule
+from objectives._optimizers import learning_rates, load_optimizer, make_optimizer
+from objectives._pace import Pace
 from objectives._seeds import Seeds
+from objectives._step import Step
 from objectives._task import Task
+from objectives._tensor import image_shape
 from storage.errors import DataError
 
 
@@ -81,13 +85,14 @@ class Trainer:
         self._seeds = Seeds(settings.seed)
         self._bounds = batch_bounds(len(training), learning.batch_size, drop_singleton=True)
         self.optimizer = make_optimizer(self.model, learning)
-        self.schedule = make_schedule(self.optimizer, learning, settings.epochs * len(self._bounds))
+        self._rate: Tensor = self.optimizer.param_groups[0]["lr"]
         encoded = task.encode(training.targets)
         self._encoded = torch.from_numpy(encoded).to(self.device)
         weights = class_weights(settings.class_weights, task, encoded)
         self._weights = None if weights is None else weights.to(self.device)
+        self._work: RepeatedStep | None = None
         self.epoch = self.step = 0
-        self._loss_sum = 0.0
+        self._loss_sum, self._summed = 0.0, 0
         self.history: list[EpochResult] = []
         self.best = Best(settings.direction)
 
@@ -116,12 +121,13 @@ class Trainer:
             training_loss=self._loss_sum / self._events(0),
             validation_loss=metrics.pop("loss"),
             metrics=metrics,
-            learning_rate=self._last_learning_rate(),
+            learning_rate=float(self._learning_rates()[-1]),
             seconds=time.perf_counter() - start,
             events_per_second=events / (trained - start),
         )
         self.history.append(result)
-        self.epoch, self.step, self._loss_sum = result.epoch, 0, 0.0
+        self.epoch, self.step = result.epoch, 0
+        self._loss_sum, self._summed = 0.0, 0
         self.best.offer(result.epoch, metrics[self.settings.metric], self.model, predictions)
         return result
 
@@ -146,7 +152,6 @@ class Trainer:
             "loss_sum": self._loss_sum,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
             "best": self.best.state_dict(),
             "history": [result.to_json() for result in self.history],
         }
@@ -160,10 +165,12 @@ class Trainer:
         for name, own in (("seed", self.settings.seed), ("steps_per_epoch", len(self._bounds))):
             if state[name] != own:
                 raise ValueError(f"the saved {name} is {state[name]}, that of this training {own}; they must be equal")
-        self.epoch, self.step, self._loss_sum = state["epoch"], state["step"], state["loss_sum"]
+        self.epoch, self.step = state["epoch"], state["step"]
+        self._loss_sum, self._summed = state["loss_sum"], self.step
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        load_optimizer(self.optimizer, state["optimizer"])
+        if self._work is not None:
+            self._work.release()  # it would change the optimizer's tensors of before
         self.best.load_state_dict(state["best"])
         self.history = [EpochResult(**result) for result in state["history"]]
 
@@ -172,39 +179,68 @@ class Trainer:
         return sum(stop - start for start, stop in self._bounds[step:])
 
     def _train(self, should_stop: Callable[[], bool]) -> None:
+        if self.step == len(self._bounds):
+            return
         self.model.train()
         order = self._seeds.permutation(self.epoch, len(self.training))
-        first = self._bounds[self.step][0] if self.step < len(self._bounds) else len(order)
-        left = order[first : self._bounds[-1][1]]
-        with closing(batches(self.training.source, left, self.learning.batch_size)) as stream:
+        seeds = self._seeds.network(self.epoch, len(self._bounds))
+        work, left = self._begin_epoch(order), order[self._bounds[self.step][0] : self._bounds[-1][1]]
+        pace = Pace(self.device)
+        with closing(work.step.feed.batches(left, self.learning.batch_size)) as stream:
             while self.step < len(self._bounds):
                 if should_stop():
+                    self._sum_losses(work.step.losses)
                     raise Interrupted(f"asked to stop before step {self.step + 1} of epoch {self.epoch + 1}")
+                next(stream)
+                seed_device(self.device, seeds[self.step])
                 start, stop = self._bounds[self.step]
-                self._loss_sum += self._step(next(stream), torch.from_numpy(order[start:stop]))
+                work(stop - start)
                 self.step += 1
+                if pace.tick():
+                    self._sum_losses(work.step.losses)
+        self._sum_losses(work.step.losses)
 
-    def _step(self, batch: NDArray[Any], positions: Tensor) -> float:
-        """Move the weights once and return the sum of the events' losses."""
-        seed_device(self.device, self._seeds.network(self.epoch, self.step))
-        inputs = self.normalize(to_tensor(batch, self.training.axes, self.device))
+    def _begin_epoch(self, order: NDArray[np.int64]) -> RepeatedStep:
+        """Let the step know what the epoch is made of."""
+        if self._work is None:
+            self._work = RepeatedStep(self._make_step(), self.device, wanted=self.settings.cuda_graph)
+        width, drawn = image_shape(self.training.source.shape, self.training.axes)[1], None
         if self.learning.augments:
-            inputs = augment(inputs, self.learning, self._seeds.augmentation(self.epoch, self.step))
-        encoded = self._encoded[positions.to(self.device)]
-        weights = None if self._weights is None else self._weights[encoded]
-        with autocast(self.device, self.settings.precision):
-            outputs = self.model(inputs)
-        losses = self.task.loss(outputs.float(), encoded, weights, self.learning.label_smoothing)
-        total = losses.detach().double().sum().item()
-        if not math.isfinite(total):
-            raise self._non_finite(f"batch {self.step + 1} of {len(self._bounds)}", total)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(losses.mean())
-        if self.settings.clip_norm is not None:
-            clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        return total
+            drawn = augmentations(len(order), width, self.learning, self._seeds.augmentation(self.epoch))
+        self._work.step.begin(order, drawn, self._learning_rates(), self.step)
+        start, stop = self._bounds[self.step]
+        self._work.prepare(self.step, stop - start)
+        return self._work
+
+    def _make_step(self) -> Step:
+        events, size = self.training, self.learning.batch_size
+        return Step(
+            self.model,
+            self.optimizer,
+            self._rate,
+            self.task,
+            self.learning,
+            self.settings,
+            self.normalize,
+            open_feed(events.source, events.axes, events.resident, self.device, size),
+            self._encoded,
+            self._weights,
+            len(self._bounds),
+        )
+
+    def _sum_losses(self, losses: Tensor) -> None:
+        """Add the losses of the steps since the last time, in their order."""
+        for loss in losses[self._summed : self.step].tolist():
+            self._summed += 1
+            if not math.isfinite(loss):
+                raise self._non_finite(f"batch {self._summed} of {len(self._bounds)}", loss)
+            self._loss_sum += loss
+
+    def _learning_rates(self) -> NDArray[np.float64]:
+        """Those of the current epoch's steps."""
+        steps = len(self._bounds)
+        first = self.epoch * steps
+        return learning_rates(self.learning, self.settings.epochs * steps, np.arange(first, first + steps))
 
     def _validate(self, should_stop: Callable[[], bool]) -> tuple[dict[str, float], NDArray[np.float64]]:
         metrics, predictions = self._evaluate(should_stop)
@@ -227,11 +263,6 @@ class Trainer:
         return NonFiniteLoss(
             f"the loss of {where} in epoch {self.epoch + 1} is {loss}; lower lr, set clip_norm, or normalize the events"
         )
-
-    def _last_learning_rate(self) -> float:
-        # A function of the step, so it is known even if the step was another process's.
-        factor: float = self.schedule.lr_lambdas[0](self.schedule.last_epoch - 1)
-        return float(self.schedule.base_lrs[0]) * factor
 
 
 def _check(task: Task, settings: FitSettings, training: Events, validation: Events) -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from objectives._class_weights import class_weights
 from objectives._data import Dataset, check_finite, load_source
+from objectives._float16 import with_float16
+from objectives._source import EventSource
 from objectives._statistics import statistics
 from objectives._task import Task
 from storage.errors import ConfigError, DataError
@@ -80,11 +82,18 @@ def gather_facts(plan: Plan, dataset: Dataset) -> Facts:
         fingerprint=dataset.fingerprint,
         shape=dataset.shape,
         axes=dataset.axes,
-        statistics=statistics(source, dataset.axes),
+        statistics=statistics(_as_trained(plan, dataset, source), dataset.axes),
         target=target,
         events={"training": len(split.training), "validation": len(split.validation), "test": len(split.test)},
         code=code_of(plan),
     )
+
+
+def _as_trained(plan: Plan, dataset: Dataset, source: EventSource) -> EventSource:
+    try:
+        return with_float16(source, dataset.axes, plan.config.data.float16_channels)
+    except ValueError as error:
+        raise ConfigError(f"data.{error}") from None
 
 
 def code_of(plan: Plan) -> dict[str, str]:

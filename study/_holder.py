@@ -124,8 +124,10 @@ class _Holder:
                 f"the events take {self._needed / 1e9:.2f} GB, more than {SHARE:.0%} of the {free / 1e9:.2f} GB free"
             )
             return
-        parts = (data.training, data.validation)
-        training, validation = (Resident.upload(part.source, part.axes, self._device).tensors for part in parts)
+        training, validation = (
+            Resident.upload(part.source, part.axes, self._device, part.float16_channels).tensors
+            for part in (data.training, data.validation)
+        )
         self._held = Offer(training, validation)
 
     def _first(self) -> object:
@@ -164,7 +166,9 @@ class _Holder:
 
 def bytes_of(data: TrialData) -> int:
     """Bytes of a device's memory that the training and validation events take."""
-    return sum(resident_bytes(part.source, part.axes) for part in (data.training, data.validation))
+    return sum(
+        resident_bytes(part.source, part.axes, part.float16_channels) for part in (data.training, data.validation)
+    )
 
 
 def free_bytes(device: str) -> int:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from objectives._data import Dataset
 from objectives._diagnostics import class_probabilities
 from objectives._evaluation import predict
-from objectives._source import FileSource
+from objectives._float16 import with_float16
+from objectives._source import EventSource, FileSource
 from objectives._statistics import normalizer
 from objectives._task import Task
 from storage.errors import StudyhallError
@@ -64,7 +65,8 @@ def _predictions(bundle: Bundle, task: Task, dataset: Dataset, indices: Indices)
     with one_thread():
         model = bundle.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as torch lacks it
         precision = bundle.plan.config.training.precision
-        source = FileSource(dataset.file, indices)
+        source: EventSource = FileSource(dataset.file, indices)
+        source = with_float16(source, dataset.axes, bundle.plan.config.data.float16_channels)
         return predict(model, task, source, dataset.axes, normalize, torch.device("cpu"), precision=precision)
 
 

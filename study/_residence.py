@@ -46,7 +46,9 @@ def settle(line: Connection, data: TrialData, device: str) -> tuple[TrialData, s
     if not answer.fits:
         return data, f"{device} does not hold the events, each batch comes from the host: {answer.reason}"
     try:
-        own = _with(data, *(Resident.upload(part.source, part.axes, device) for part in _parts(data)))
+        own = _with(
+            data, *(Resident.upload(part.source, part.axes, device, part.float16_channels) for part in _parts(data))
+        )
     except Exception as error:
         reason = failed(error).reason
         return data, f"{device} does not hold the events, each batch comes from the host: {reason}"

@@ -17,6 +17,7 @@ from objectives._data import load_source
 from objectives._events import Events
 from objectives._fit import fit
 from objectives._fit_settings import EpochResult, FitSettings
+from objectives._float16 import with_float16
 from objectives._latency import latency_ms
 from objectives._seeds import build_model
 from objectives._statistics import normalizer
@@ -52,10 +53,12 @@ def load_trial_data(plan: Plan, facts: Facts) -> TrialData:
     """
     dataset = ingested(plan, open_data(plan))
     check_fingerprint(plan, facts, dataset)
+    halves = plan.config.data.float16_channels
 
     def events(indices: Any) -> Events:
         source = load_source(dataset, indices, cache=plan.config.data.cache)
-        return Events(source, dataset.targets[indices], dataset.axes)
+        source = with_float16(source, dataset.axes, halves)
+        return Events(source, dataset.targets[indices], dataset.axes, float16_channels=halves)
 
     known = known_of(dataset, "validation")
     return TrialData(events(dataset.split.training), events(dataset.split.validation), known)
@@ -91,6 +94,7 @@ def fit_settings(plan: Plan, seed: int, device: str) -> FitSettings:
         device=device,
         deterministic=training.deterministic,
         precision=training.precision,
+        cuda_graph=training.cuda_graph,
     )
 
 

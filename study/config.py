@@ -124,7 +124,8 @@ class DataSection(Section):
     """The HDF5 file and how it is laid out; the names are those of datasets in the file.
 
     `pixels` is for files of digitised hits: a .npz file of the tubes' places in the image. `device`: whether GPUs
-    hold the events where they fit (auto), or each batch comes from the host.
+    hold the events where they fit (auto), or each batch comes from the host. So many first channels as
+    `float16_channels` says, the charges usually, are rounded to float16, in which a GPU holds them.
     """
 
     path: Text
@@ -140,6 +141,7 @@ class DataSection(Section):
     select: SelectSection | None = None
     cache: Literal["auto", "memory", "map", "stream"] = "auto"
     device: Literal["auto", "host"] = "auto"
+    float16_channels: Whole = 0
 
     @model_validator(mode="after")
     def _hits_make_nhwc(self) -> "DataSection":
@@ -157,6 +159,7 @@ class TrainingSection(Section):
     clip_norm: Positive | None = None
     class_weights: Literal["balanced"] | ClassWeights | None = None
     deterministic: Flag = True
+    cuda_graph: Flag = True
 
 
 class NamedSection(Section):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from objectives._evaluation import predict
 from objectives._events import Events
-from objectives._source import FileSource
+from objectives._float16 import with_float16
+from objectives._source import EventSource, FileSource
 from objectives._split import selected
 from objectives._statistics import normalizer
 from storage.errors import ConfigError, DataError
@@ -91,9 +92,13 @@ def _file_metrics(bundle: Bundle, path: Path) -> dict[str, float | None]:
     targets = file.column(target)
     classes = bundle.plan.kind.classes(bundle.plan.options, targets, file.class_names)
     indices = selected(file, selection_of(bundle.plan, classes))
-    events = Events(FileSource(file, indices), targets[indices], file.layout.axes)
+    events = Events(_source(bundle, file, indices), targets[indices], file.layout.axes)
     metrics, _ = events_metrics(bundle.plan, bundle.facts, bundle.network(), bundle.sampled, events)
     return metrics
+
+
+def _source(bundle: Bundle, file: EventFile, indices: NDArray[np.int64]) -> EventSource:
+    return with_float16(FileSource(file, indices), file.layout.axes, bundle.plan.config.data.float16_channels)
 
 
 def predict_file(folder: Path, data: Path, to: Path, *, overwrite: bool) -> int:
@@ -114,7 +119,7 @@ def predict_file(folder: Path, data: Path, to: Path, *, overwrite: bool) -> int:
     file = _open(bundle, data)
     task = make_task(bundle.plan, bundle.facts)
     normalize = normalizer(bundle.plan.space.learning(bundle.sampled).normalize, bundle.facts.statistics)
-    source = FileSource(file, np.arange(file.count))
+    source = _source(bundle, file, np.arange(file.count))
     with one_thread():
         model = bundle.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as torch lacks it
         precision = bundle.plan.config.training.precision

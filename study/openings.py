@@ -14,6 +14,7 @@ from torch import nn
 from objectives._data import load_source
 from objectives._evaluation import evaluate
 from objectives._events import Events
+from objectives._float16 import with_float16
 from objectives._statistics import normalizer
 from storage.agents import user_and_host
 from storage.database import Database
@@ -86,7 +87,9 @@ def measure(plan: Plan, facts: Facts, model: nn.Module, sampled: Mapping[str, An
     dataset = open_data(plan)
     check_fingerprint(plan, facts, dataset)
     indices = getattr(dataset.split, part)
-    events = Events(load_source(dataset, indices, cache="map"), dataset.targets[indices], dataset.axes)
+    source = load_source(dataset, indices, cache="map")
+    source = with_float16(source, dataset.axes, plan.config.data.float16_channels)
+    events = Events(source, dataset.targets[indices], dataset.axes)
     metrics, predictions = events_metrics(plan, facts, model, sampled, events)
     return Measured(metrics, part_diagnostics(make_task(plan, facts), dataset, part, predictions))
 

@@ -44,9 +44,9 @@ def epoch_shares(network: str, device: str, repeats: int, batches: int) -> list[
 
 @contextlib.contextmanager
 def _batch(size: int) -> Iterator[None]:
-    before, _evaluation._BATCH = _evaluation._BATCH, size
+    before, _evaluation.batch_of = _evaluation.batch_of, lambda device: size
     yield
-    _evaluation._BATCH = before
+    _evaluation.batch_of = before
 
 
 def _evaluate(trainer: Trainer, evaluate: Any) -> None:

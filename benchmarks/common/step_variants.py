@@ -6,26 +6,23 @@ A variant changes what the trainer was told, or one thing of the finished traine
 import contextlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.optim import SGD, Adam, AdamW
 
 from models import cnn, densenet, mlp, resnet
-from objectives import _trainer
 from objectives._device import prepare
 from objectives._events import Events
 from objectives._fit import FitSettings, Trainer, never
 from objectives._learning import Learning
-from objectives._optimizers import make_schedule
+from objectives._resident import Resident
 from objectives._seeds import build_model
 from objectives._source import MemorySource
 from objectives._statistics import normalizer
-from objectives._tensor import to_tensor
 from objectives.multiclass import TASK
 
 SHAPE = (38, 16, 40)
@@ -96,7 +93,7 @@ def make_trainer(network: str, variant: Variant, training: Events, validation: E
 def train_epoch(trainer: Trainer) -> int:
     """The training part of an epoch, without validation; how many events it had."""
     trainer._train(never)
-    trainer.epoch, trainer.step, trainer._loss_sum = trainer.epoch + 1, 0, 0.0
+    trainer.epoch, trainer.step, trainer._summed, trainer._loss_sum = trainer.epoch + 1, 0, 0, 0.0
     return len(trainer.training)
 
 
@@ -108,7 +105,7 @@ def contiguous(trainer: Trainer) -> None:
 
 
 def optimizer(kind: str, trainer: Trainer) -> None:
-    """The same optimizer in another implementation: "foreach" or "loop"."""
+    """The same optimizer in another implementation, "foreach" or "loop", at the same rate in all steps."""
     learning, old = trainer.learning, trainer.optimizer
     groups = [{"params": g["params"], "weight_decay": g["weight_decay"]} for g in old.param_groups]
     how: dict[str, Any] = {"lr": learning.lr, "foreach": kind == "foreach", "fused": False}
@@ -116,7 +113,6 @@ def optimizer(kind: str, trainer: Trainer) -> None:
         trainer.optimizer = SGD(groups, momentum=learning.momentum, nesterov=learning.nesterov, **how)
     else:
         trainer.optimizer = (AdamW if isinstance(old, AdamW) else Adam)(groups, **how)
-    trainer.schedule = make_schedule(trainer.optimizer, learning, ENDLESS)
 
 
 def compiled(trainer: Trainer) -> None:
@@ -157,16 +153,11 @@ def _tf32() -> Any:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def _pinned(batch: Any, axes: str, device: Any) -> Tensor:
-    # The copy into pinned memory is a new block each time, which PyTorch keeps until the transfer has ended.
-    return to_tensor(batch, axes).pin_memory().to(device, non_blocking=True)
-
-
-@contextlib.contextmanager
-def _non_blocking() -> Any:
-    _trainer.to_tensor = _pinned  # type: ignore[assignment]
-    yield
-    _trainer.to_tensor = to_tensor
+def resident(trainer: Trainer) -> None:
+    """The training events on the device."""
+    events = trainer.training
+    there = Resident.upload(events.source, events.axes, trainer.device)
+    trainer.training = replace(events, resident=there)
 
 
 def cuda_variants() -> list[Variant]:
@@ -179,7 +170,8 @@ def cuda_variants() -> list[Variant]:
         Variant("contiguous, stored NCHW", axes="NCHW", change=contiguous),
         *_optimizers(),
         Variant("not deterministic", settings={"deterministic": False}),
-        Variant("pinned, non_blocking", during=_non_blocking),
+        Variant("no CUDA graph", settings={"cuda_graph": False}),
+        Variant("events on the GPU", change=resident),
     ]
 
 

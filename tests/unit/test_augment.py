@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from objectives._augment import augment
+from objectives._augment import augment, augmentations
 from objectives._learning import Learning
 
 SHAPE = (64, 3, 4, 5)  # events, channels, rows, columns
@@ -16,11 +16,19 @@ def batch():
 
 
 def moved(batch, seed=0, **switches):
-    return augment(batch, Learning(**switches), torch.Generator().manual_seed(seed))
+    events, _, _, width = batch.shape
+    return augment(batch, augmentations(events, width, Learning(**switches), torch.Generator().manual_seed(seed)))
 
 
-def test_nothing_switched_on_gives_the_very_same_tensor(batch):
-    assert moved(batch) is batch
+def test_nothing_switched_on_changes_nothing(batch):
+    assert torch.equal(moved(batch), batch)
+
+
+def test_an_event_is_moved_as_its_row_says_whatever_is_in_its_batch(batch):
+    learning = Learning(flip_horizontal=True, flip_vertical=True, rotate=True)
+    drawn = augmentations(64, 5, learning, torch.Generator().manual_seed(1))
+
+    assert torch.equal(augment(batch[10:25], drawn[10:25]), augment(batch, drawn)[10:25])
 
 
 @pytest.mark.parametrize(("switch", "dim"), [("flip_horizontal", 3), ("flip_vertical", 2)])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from models._hyperparameters import hyperparameters, suggest
 from objectives._learning import Learning
-from objectives._optimizers import make_optimizer, make_schedule
+from objectives._optimizers import learning_rates, load_optimizer, make_optimizer
 from objectives._statistics import NORMALIZATIONS
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
@@ -23,15 +24,7 @@ def model():
 
 def rates(learning, total):
     """The learning rate of each step, as a fraction of the highest."""
-    weight = nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([weight], lr=1.0)
-    schedule = make_schedule(optimizer, learning, total)
-    found = []
-    for _ in range(total):
-        found.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    return found
+    return list(learning_rates(learning, total, np.arange(total)) / learning.lr)
 
 
 def test_what_is_searched_by_default():
@@ -48,7 +41,8 @@ def test_every_suggestion_makes_an_optimizer_and_a_schedule(model):
 
     for _ in range(50):
         learning = suggest(Learning, study.ask())
-        make_schedule(make_optimizer(model, learning), learning, 10)
+        make_optimizer(model, learning)
+        assert (learning_rates(learning, 10, np.arange(10)) > 0).all()
 
 
 def test_momentum_is_asked_for_only_where_it_counts():
@@ -131,6 +125,68 @@ def test_every_optimizer_reduces_a_loss_and_gives_the_same_bits_twice(name):
     assert first[-1] < first[0]
     assert first == second
     assert torch.equal(weight, again)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_rate_is_one_tensor_that_counts_at_the_next_step(model, name):
+    optimizer = make_optimizer(model, Learning(optimizer=name, lr=1e-2))
+    before = model[3].weight.detach().clone()
+    rate = optimizer.param_groups[0]["lr"]
+    rate.zero_()
+    model(torch.randn(6, 2, 4, 4)).sum().backward()
+    optimizer.step()
+    still = torch.equal(model[3].weight, before)
+    rate.fill_(0.1)
+    optimizer.step()
+
+    assert all(group["lr"] is rate for group in optimizer.param_groups)
+    assert still
+    assert not torch.equal(model[3].weight, before)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_loaded_optimizer_has_the_saved_moments_and_its_own_hyperparameters(model, name):
+    def stepped(optimizer):
+        torch.manual_seed(3)
+        optimizer.zero_grad()
+        model(torch.randn(6, 2, 4, 4)).square().sum().backward()
+        optimizer.step()
+        return optimizer
+
+    saved = stepped(make_optimizer(model, Learning(optimizer=name, lr=0.5, weight_decay=0.1))).state_dict()
+    optimizer = make_optimizer(model, Learning(optimizer=name, lr=0.25, weight_decay=0.2))
+    rate = optimizer.param_groups[0]["lr"]
+
+    load_optimizer(optimizer, saved)
+
+    assert all(group["lr"] is rate for group in optimizer.param_groups)
+    assert [float(rate), *(group["weight_decay"] for group in optimizer.param_groups)] == [0.25, 0.2, 0.0]
+    torch.testing.assert_close(optimizer.state_dict()["state"], saved["state"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_moments_of_zero_train_as_those_that_are_not_there_yet(name):
+    def trained(*, zeros):
+        torch.manual_seed(1)
+        model = nn.Linear(5, 2)
+        optimizer = make_optimizer(model, Learning(optimizer=name, lr=1e-2, weight_decay=0.1))
+        weights = [parameter.detach().clone() for parameter in model.parameters()]
+        inputs = torch.randn(8, 5)
+        if zeros:  # as a graph's warm-up leaves them
+            model(inputs).square().mean().backward()
+            optimizer.step()
+            with torch.no_grad():
+                for parameter, weight in zip(model.parameters(), weights, strict=True):
+                    parameter.copy_(weight)
+                    for moment in optimizer.state[parameter].values():
+                        moment.zero_()
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(inputs).square().mean().backward()
+            optimizer.step()
+        return model.weight.detach()
+
+    assert torch.equal(trained(zeros=True), trained(zeros=False))
 
 
 def test_the_optimizers_that_pytorch_fuses_on_a_cpu_are_fused(model):

@@ -91,7 +91,7 @@ def test_a_number_too_large_for_float16_is_an_error_only_where_float16_is_wanted
     events = stored()
     events[4, 1, 1, 0] = 7e4
 
-    with pytest.raises(DataError, match="hold 70000 in a channel that float16_channels keeps"):
+    with pytest.raises(DataError, match="hold 70000 in a channel that is kept in float16"):
         Resident.upload(MemorySource(events), "NHWC", "cpu", float16_channels=1)
     assert Resident.upload(MemorySource(events), "NHWC", "cpu").gather(torch.tensor([4]))[0, 0, 1, 1] == 7e4
 

@@ -14,8 +14,8 @@ def test_streams_epochs_steps_and_seeds_all_differ():
         for seed in range(3)
         for draw in [
             Seeds(seed).weights(),
-            *(Seeds(seed).network(epoch, step) for epoch in range(5) for step in range(5)),
-            *(Seeds(seed).augmentation(epoch, step).initial_seed() for epoch in range(5) for step in range(5)),
+            *(number for epoch in range(5) for number in Seeds(seed).network(epoch, 5)),
+            *(Seeds(seed).augmentation(epoch).initial_seed() for epoch in range(5)),
         ]
     ]
 

@@ -1,0 +1,65 @@
+"""Work that is recorded once and then repeated with a single launch."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+
+class Graph(Protocol):
+    """Repeats a function of tensors that keep their place. It belongs to one thread and one device."""
+
+    def warm_up(self, function: Callable[[], None]) -> None:
+        """Call the function as it will be captured, so that what is made at a first call is there."""
+        ...
+
+    def capture(self, function: Callable[[], None]) -> None:
+        """Record what the function does on the device; nothing of it need have happened afterwards.
+
+        Raises:
+            RuntimeError: it does something that cannot be repeated so, such as waiting for the device.
+        """
+        ...
+
+    def replay(self) -> None:
+        """Do again what was captured.
+
+        Random numbers come from the device's global generator: as it is seeded now, not as it was when captured.
+        """
+        ...
+
+
+class CudaGraph:
+    """A CUDA graph. Its memory is its own, beside PyTorch's pool, and is free when the last reference is gone."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's annotation
+        self._graph = torch.cuda.CUDAGraph()
+
+    def warm_up(self, function: Callable[[], None]) -> None:
+        """See `Graph.warm_up`; on the stream that captures, since libraries keep a workspace for each."""
+        usual = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(usual)
+        with torch.cuda.stream(self._stream):
+            function()
+        usual.wait_stream(self._stream)
+
+    def capture(self, function: Callable[[], None]) -> None:
+        """See `Graph.capture`."""
+        # Where capturing fails, `graph` leaves its stream the current one; the outer context puts that right. Other
+        # threads may do as they like meanwhile: none of them uses this stream.
+        with (
+            torch.cuda.stream(self._stream),
+            torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"),
+        ):
+            function()
+
+    def replay(self) -> None:
+        """See `Graph.replay`."""
+        self._graph.replay()
+
+
+def graph_for(device: torch.device) -> Graph | None:
+    """Return an empty graph of this kind of device, or None where there is none."""
+    return CudaGraph(device) if device.type == "cuda" else None
