@@ -5,7 +5,7 @@ import os
 import socket
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from sqlalchemy import delete, insert, select, update
@@ -27,6 +27,10 @@ class WorkerRow:
         idle_s: Seconds since the agent last wrote, by the database's clock.
         memory_mb: Resident memory of its process, with what it shares; None when unknown.
         utilisation: Percent of one core that it used lately; None when unknown.
+        gpu_utilisation: Percent of the last time in which its GPU computed, for whomever; None when unknown.
+        gpu_used_mb, gpu_total_mb: Memory of its GPU in MiB; None when unknown.
+        gpu_power_w: Watts that its GPU takes; None when unknown.
+        quarantined: Why its device is out of service, so that no process serves the slot; None while one does.
     """
 
     agent_id: str
@@ -37,6 +41,11 @@ class WorkerRow:
     idle_s: float
     memory_mb: float | None = None
     utilisation: float | None = None
+    gpu_utilisation: float | None = None
+    gpu_used_mb: float | None = None
+    gpu_total_mb: float | None = None
+    gpu_power_w: float | None = None
+    quarantined: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,11 @@ class WorkerSeen:
     device: str
     memory_mb: float | None = None
     utilisation: float | None = None
+    gpu_utilisation: float | None = None
+    gpu_used_mb: float | None = None
+    gpu_total_mb: float | None = None
+    gpu_power_w: float | None = None
+    quarantined: str | None = None
 
 
 @retried
@@ -121,7 +135,7 @@ def list_workers(database: Database, study_id: int) -> list[WorkerRow]:
         .where(later.c.study_id == study_id, later.c.machine_id == AGENTS.c.machine_id)
         .where(later.c.started_at > AGENTS.c.seen_at, AGENTS.c.seen_at < utc_now(-VANISHED_S))
     )
-    columns = (AGENTS.c.agent_id, AGENTS.c.host, *(WORKERS.c[name] for name in _WORKER_COLUMNS))
+    columns = (AGENTS.c.agent_id, AGENTS.c.host, WORKERS.c.seen_at, *(WORKERS.c[name] for name in _SEEN))
     with database.read() as connection:
         rows = connection.execute(
             select(*columns, utc_now().label("now"))
@@ -132,19 +146,15 @@ def list_workers(database: Database, study_id: int) -> list[WorkerRow]:
     return [
         WorkerRow(
             agent_id=row.agent_id,
-            slot=row.slot,
             host=row.host,
-            pid=row.pid,
-            device=row.device,
             idle_s=(row.now - row.seen_at).total_seconds(),
-            memory_mb=row.memory_mb,
-            utilisation=row.utilisation,
+            **{name: getattr(row, name) for name in _SEEN},
         )
         for row in rows
     ]
 
 
-_WORKER_COLUMNS = ("slot", "pid", "device", "seen_at", "memory_mb", "utilisation")
+_SEEN = tuple(field.name for field in fields(WorkerSeen))
 
 
 def machine_id() -> str:

@@ -221,7 +221,9 @@ def hand_back(database: Database, claim: Claim, place: str | None = None) -> Non
 
 @retried
 def try_again(database: Database, claim: Claim, failure: str, message: str | None, limit: int) -> bool:
-    """Let a failed trial be taken up again, from its first epoch, unless it has failed so too often; whether it is.
+    """Let a failed trial be taken up again, unless it has failed so too often; whether it is.
+
+    It begins at its first epoch, but after its device has failed goes on from its checkpoint.
 
     Args:
         failure: The class of the failure.

@@ -42,11 +42,16 @@ class _Taken:
 
 @dataclass
 class _Claimant:
-    """Who claims, and whether a transaction has been tried whose COMMIT may have gone unanswered."""
+    """Who claims and on what terms, and whether a transaction has been tried whose COMMIT may have gone unanswered."""
 
     token: str
     agent_id: str
     slot: int
+    lease_s: float
+    lost_retries: int
+    reap_until: float
+    promote: Sequence[int]
+    avoid: Sequence[int]
     tried: bool = False
 
 
@@ -60,6 +65,7 @@ def claim(
     lost_retries: int,
     reap_until: float = math.inf,
     promote: Sequence[int] = (),
+    avoid: Sequence[int] = (),
 ) -> Claim | Refusal:
     """Take one trial: a lost or interrupted one first, then a promoted, an enqueued, or a new one within the budget.
 
@@ -73,42 +79,35 @@ def claim(
         reap_until: `awake` time after which leases are not reaped: whoever has waited for the database so long renews
             first, and lets others do so.
         promote: Ids of paused trials that may go on, best first.
+        avoid: Ids of trials that are left to other slots.
     """
     # Made before the first try: a try after an unanswered COMMIT finds its own attempt by it.
-    who = _Claimant(uuid.uuid4().hex, agent_id, slot)
-    return _claim(database, study_id, who, lease_s, lost_retries, reap_until, promote)
+    token = uuid.uuid4().hex
+    who = _Claimant(token, agent_id, slot, lease_s, lost_retries, reap_until, promote, avoid)
+    return _claim(database, study_id, who)
 
 
 @retried
-def _claim(
-    database: Database,
-    study_id: int,
-    who: _Claimant,
-    lease_s: float,
-    lost_retries: int,
-    reap_until: float,
-    promote: Sequence[int],
-) -> Claim | Refusal:
+def _claim(database: Database, study_id: int, who: _Claimant) -> Claim | Refusal:
     with database.write(durable=False) as connection:
         study = _lock(connection, study_id)
         taken = _own(connection, who.token) if who.tried else None
         who.tried = True
         if taken is None:
-            reaping = awake() < reap_until
-            found = _next_trial(connection, study_id, study, lost_retries if reaping else None, promote)
+            found = _next_trial(connection, study_id, study, who)
             if isinstance(found, Refusal):
                 return found
             taken = found
-            _insert_attempt(connection, study_id, who, taken, lease_s)
+            _insert_attempt(connection, study_id, who, taken)
         reached("claim", BEFORE, taken.number, taken.attempt)
     reached("claim", AFTER, taken.number, taken.attempt)
     return Claim(study_id, token=who.token, **vars(taken))
 
 
-def _insert_attempt(connection: Connection, study_id: int, who: _Claimant, taken: _Taken, lease_s: float) -> None:
+def _insert_attempt(connection: Connection, study_id: int, who: _Claimant, taken: _Taken) -> None:
     what = {"token": who.token, "study_id": study_id, "trial_id": taken.trial_id, "attempt": taken.attempt}
     where = {"agent_id": who.agent_id, "slot": who.slot}
-    times = {"started_at": utc_now(), "expires_at": utc_now(lease_s)}
+    times = {"started_at": utc_now(), "expires_at": utc_now(who.lease_s)}
     connection.execute(insert(ATTEMPTS).values(**what, **where, **times, state=AttemptState.RUNNING))
 
 
@@ -171,26 +170,24 @@ def _own(connection: Connection, token: str) -> _Taken | None:
     return _Taken(row.trial_id, row.number, row.attempt, *_progress(connection, row.trial_id))
 
 
-def _next_trial(
-    connection: Connection, study_id: int, study: Any, lost_retries: int | None, promote: Sequence[int]
-) -> _Taken | Refusal:
+def _next_trial(connection: Connection, study_id: int, study: Any, who: _Claimant) -> _Taken | Refusal:
     if study is None:
         return Refusal.STOPPED
     if study.state in _REFUSALS:
         return _REFUSALS[study.state]
     if connection.scalar(_WANTS_CARE, {"study": study_id}) is not None:
-        if lost_retries is not None and not study.quiet:
-            reap_expired(connection, study_id, lost_retries)
-        unfinished = _unfinished(connection, study_id)
+        if awake() < who.reap_until and not study.quiet:
+            reap_expired(connection, study_id, who.lost_retries)
+        unfinished = _unfinished(connection, study_id, who.avoid)
         if unfinished is not None:
             return unfinished
     over = study.goal_reached or _time_spent(connection, study)
-    if not over and promoted(connection, promote):
-        goes_on = _unfinished(connection, study_id)  # no other waits, or it had been taken above
+    if not over and promoted(connection, who.promote):
+        goes_on = _unfinished(connection, study_id, who.avoid)  # no other waits, or it had been taken above
         if goes_on is not None:
             return goes_on
     if over or (study.trial_budget is not None and study.started >= study.trial_budget):
-        if _any_runs(connection, study_id):
+        if _any_runs(connection, study_id) or (who.avoid and _unfinished(connection, study_id)):
             return Refusal.WAIT
         end_paused(connection, study_id)
         return Refusal.DONE
@@ -228,8 +225,8 @@ def _any_runs(connection: Connection, study_id: int) -> bool:
     return connection.scalar(select(ATTEMPTS.c.token).where(open_).limit(1)) is not None
 
 
-def _unfinished(connection: Connection, study_id: int) -> _Taken | None:
-    row = connection.execute(_UNFINISHED, {"study": study_id}).one_or_none()
+def _unfinished(connection: Connection, study_id: int, avoid: Sequence[int] = ()) -> _Taken | None:
+    row = connection.execute(_UNFINISHED, {"study": study_id, "avoid": list(avoid)}).one_or_none()
     if row is None:
         return None
     return _Taken(row.trial_id, row.number, row.attempt + 1, *_progress(connection, row.trial_id))
@@ -244,6 +241,7 @@ def _first_unfinished() -> Any:
         .join(ATTEMPTS, ATTEMPTS.c.trial_id == trials.c.trial_id)
         .where(ATTEMPTS.c.study_id == bindparam("study"), ATTEMPTS.c.state.in_(waiting))
         .where(trials.c.state == TrialState.RUNNING, ~taken_up)
+        .where(trials.c.trial_id.not_in(bindparam("avoid", expanding=True)))
         .order_by(trials.c.number)
         .limit(1)
     )
@@ -267,7 +265,7 @@ def _progress(connection: Connection, trial_id: int) -> tuple[str | None, int]:
 def _checkpoint(attempts: Sequence[Any]) -> str | None:
     """Of attempts, newest first; one that failed by itself leaves none, as it would fail there again."""
     for row in attempts:
-        if row.failure not in (None, "interrupted", "lost", "paused"):
+        if row.failure not in (None, "interrupted", "lost", "paused", "device"):
             return None
         if row.checkpoint is not None:
             return str(row.checkpoint)

@@ -96,6 +96,11 @@ WORKERS = Table(
     Column("seen_at", TIMESTAMP, nullable=False),
     Column("memory_mb", Float),  # of the process
     Column("utilisation", Float),  # percent of one core since the last look
+    Column("gpu_utilisation", Float),  # percent
+    Column("gpu_used_mb", Float),
+    Column("gpu_total_mb", Float),
+    Column("gpu_power_w", Float),
+    Column("quarantined", JSON_TEXT),  # why its device is out of service; null: it is not
 )
 
 ATTEMPTS = Table(

@@ -13,9 +13,12 @@ from storage.agents import WorkerSeen
 from storage.attempts import Claim
 from study._holding import Holder
 from study._messages import ORPHANED, Order
+from study._nvml import Reading
 
 EXIT_CODE_S = 1.0
 """Wait for the exit status of a process whose pipe is closed."""
+KILLED_S = 10.0
+"""Wait for a killed process: one whose GPU has fallen off the bus may hang in the driver for good."""
 
 
 @dataclass
@@ -50,14 +53,20 @@ class Worker:
         """Its process id."""
         return self.process.pid or 0
 
-    def seen(self) -> WorkerSeen:
-        """What there is to see of its process."""
+    def seen(self, gpu: Reading) -> WorkerSeen:
+        """What there is to see of its process, and of its GPU."""
         memory_mb = utilisation = None
         if self.system is not None:
             with contextlib.suppress(psutil.Error):
                 memory_mb = round(self.system.memory_info().rss / 2**20, 1)
                 utilisation = self.system.cpu_percent()
-        return WorkerSeen(self.slot, self.pid, self.device, memory_mb, utilisation)
+        return WorkerSeen(
+            *(self.slot, self.pid, self.device, memory_mb, utilisation),
+            gpu_utilisation=gpu.utilisation,
+            gpu_used_mb=gpu.used_mb,
+            gpu_total_mb=gpu.total_mb,
+            gpu_power_w=gpu.power_w,
+        )
 
     @property
     def idle(self) -> bool:
@@ -96,7 +105,7 @@ class Worker:
         if self.system is not None:  # also right when the forkserver is gone and Python knows no child any more
             with contextlib.suppress(psutil.NoSuchProcess):
                 self.system.kill()
-        self.process.join()
+        self.process.join(KILLED_S)
 
     def take(self, claim: Claim, deadline: float | None) -> None:
         """Have a trial in hand."""

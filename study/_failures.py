@@ -5,6 +5,7 @@ import traceback
 from objectives._errors import NonFiniteLoss
 from storage.errors import DataError
 from study._constraints import Infeasible
+from study._device_errors import DeviceError, device_error
 from study._messages import Failed
 
 LONGEST_REASON, LONGEST_DETAILS = 500, 16_000
@@ -27,7 +28,13 @@ def failed(error: BaseException) -> Failed:
     details = "".join(traceback.format_exception(error))
     line = _first_line(error)
     reason = printable(f"{type(error).__name__}{f': {line}' if line else ''}")
-    return Failed("error", reason[:LONGEST_REASON], printable(details), broken=_breaks_device(error))
+    of_device = device_error(error)
+    failure = "error" if of_device is None else "device"
+    return Failed(
+        *(failure, reason[:LONGEST_REASON], printable(details)),
+        broken=of_device is not None or _breaks_process(error),
+        device_lost=of_device is DeviceError.FATAL,
+    )
 
 
 def printable(text: str) -> str:
@@ -44,7 +51,7 @@ def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
 
 
-def _breaks_device(error: BaseException) -> bool:
+def _breaks_process(error: BaseException) -> bool:
     # After such an error of CUDA every later call of the process fails too.
     return isinstance(error, RuntimeError) and "CUDA error" in str(error)
 
@@ -58,4 +65,8 @@ def _unreadable(error: BaseException) -> bool:
 def _out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch on the CPU
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+
+
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""Of torch on the CPU, of CUDA outside of torch's own allocator, and of cuBLAS."""

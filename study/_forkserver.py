@@ -39,6 +39,10 @@ class WorkersUnusable(Exception):
     """No worker can be started; the message says why."""
 
 
+class DeviceUnusable(WorkersUnusable):
+    """No worker can be started on one of the devices; the message says why, without its name."""
+
+
 class Stopped(Exception):
     """The caller asked to stop while the events were being loaded."""
 

@@ -22,7 +22,7 @@ from storage.trial_storage import TrialStorage
 from study._epoch_buffer import EpochBuffer
 from study._failures import failed
 from study._messages import Failed, Order, TrialJob
-from study._outcomes import ending_of, log_outcome, reason_of
+from study._outcomes import ending_of, log_outcome, reason_of, retries
 from study._scribing import Scribe
 from study._trial_files import write_trial_files
 from study._trial_log import epoch_line
@@ -184,7 +184,8 @@ class Ledger:
         """Record how a trial ended, or that it is tried again."""
         try:
             if self._tried_again(claim, ending):
-                self._remove(claim)
+                if ending.failure != "device":  # the next attempt goes on from its checkpoint
+                    self._remove(claim)
                 return
             ending = self._with_files(claim, ending)
             attempts.finish(self._database, claim, ending, self._epochs.left(claim))
@@ -225,8 +226,7 @@ class Ledger:
         self._sampled.pop(claim.token, None)
 
     def _tried_again(self, claim: Claim, ending: Ending) -> bool:
-        limits = {"oom": self.stored.config.retry.oom, "error": self.stored.config.retry.error}
-        limit = limits.get(ending.failure or "", 0)
+        limit = retries(ending.failure, self.stored.config.retry)
         if limit == 0 or ending.failure is None:
             return False
         again = attempts.try_again(self._database, claim, ending.failure, ending.message, limit)

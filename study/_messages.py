@@ -15,13 +15,15 @@ class Ready:
 
     Attributes:
         warm: What was in place before the fork; empty means that the preload did not run.
-        error: Why the worker cannot work, or None.
+        error: Why no worker can work, or None.
+        fault: Why the worker's device cannot be used, or None.
         residence: Where its events are, for its agent's log; empty where there is nothing to say.
     """
 
     pid: int
     warm: tuple[str, ...]
     error: str | None
+    fault: str | None = None
     residence: str = ""
 
 
@@ -110,10 +112,11 @@ class Failed:
     """A trial could not be finished.
 
     Attributes:
-        failure: Its class: ``oom``, ``nan``, ``duplicate``, ``infeasible``, ``data`` or ``error``.
+        failure: Its class: ``oom``, ``nan``, ``duplicate``, ``infeasible``, ``data``, ``device`` or ``error``.
         reason: One line.
         details: The traceback, or the reason again.
         broken: Whether the worker cannot train another trial.
+        device_lost: Whether its device is out of order.
         attributes: User attributes of the trial.
         constraints: As those of `Done`; empty if its network was not made.
         carries: As that of `Done`.
@@ -123,6 +126,7 @@ class Failed:
     reason: str
     details: str
     broken: bool = False
+    device_lost: bool = False
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     constraints: Mapping[str, float] = field(default_factory=dict[str, float])
     carries: bool = False

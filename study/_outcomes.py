@@ -11,6 +11,7 @@ from storage.attempts import Claim
 from storage.endings import Ending
 from study._messages import PRUNED_FAILURES, Done, Failed
 from study.artifacts import artifacts_of
+from study.config import RetrySection
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,12 @@ def _failure(failure: str, reason: str, details: str, device: str) -> Ending:
 
 def _where(device: str) -> dict[str, str]:
     return {"worker": user_and_host(), "device": device}
+
+
+def retries(failure: str | None, section: RetrySection) -> int:
+    """How often a trial is tried again after a class of failure; after one of its device once, on another."""
+    limits = {"oom": section.oom, "error": section.error, "device": min(1, section.lost)}
+    return limits.get(failure or "", 0)
 
 
 def reason_of(ending: Ending) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Pipe, wait
 from multiprocessing.context import ForkServerProcess
@@ -12,7 +13,7 @@ import psutil
 
 from study import _worker
 from study._child import EXIT_CODE_S, Worker
-from study._forkserver import Forkserver, ForkserverLost, WorkersUnusable
+from study._forkserver import DeviceUnusable, Forkserver, ForkserverLost, WorkersUnusable
 from study._holding import Holders
 from study._messages import Ready, progress_s
 
@@ -48,7 +49,9 @@ class Pool:
         self._devices = list(devices)
         self.stall_s: float | None = job["config"]["workers"]["stall"]
         self._attended = time.monotonic()
-        self._stillborn = self._restarts = 0
+        self._stillborn: Counter[str] = Counter()  # by device, in a row
+        self._restarts = 0
+        self._closed: set[str] = set()
         self._told: set[str] = set()
         self.workers: list[Worker] = []
 
@@ -58,6 +61,11 @@ class Pool:
     def __exit__(self, *exception: object) -> None:
         self._end_workers()
         self._server.stop()
+
+    @property
+    def devices(self) -> list[str]:
+        """The device of each slot."""
+        return self._devices
 
     @property
     def busy(self) -> bool:
@@ -74,7 +82,8 @@ class Pool:
         """
         self._server.load(should_stop)
         for slot, device in enumerate(self._devices):
-            self.workers.append(self._fork(slot, device))
+            if device not in self._closed:
+                self.workers.append(self._fork(slot, device))
 
     def restart(self, should_stop: Callable[[], bool]) -> None:
         """After the forkserver was lost: load the events again, and start all workers again.
@@ -95,11 +104,14 @@ class Pool:
 
         Raises:
             WorkersUnusable: It cannot work.
+            DeviceUnusable: It cannot work on its device.
         """
+        if first.fault is not None:
+            raise DeviceUnusable(first.fault)
         if first.error is not None or not first.warm:
             raise WorkersUnusable(first.error or "the events were not loaded before the worker was forked")
         worker.warm, worker.deadline = first.warm, None
-        self._stillborn = 0
+        del self._stillborn[worker.device]
         if first.residence and first.residence not in self._told:
             self._told.add(first.residence)
             logger.info("%s", first.residence)
@@ -108,14 +120,15 @@ class Pool:
         """Kill a worker and start another in its slot, warm.
 
         Raises:
-            WorkersUnusable: Workers die before they are ready, again and again.
+            DeviceUnusable: Workers of its device die before they are ready, again and again.
             ForkserverLost: As said.
         """
         worker.kill()
         if not worker.warm and not worker.orphaned:
-            self._stillborn += 1
-            if self._stillborn > MOST_STILLBORN:
-                raise WorkersUnusable(f"{self._stillborn} workers in a row ended before their first message")
+            self._stillborn[worker.device] += 1
+            if self._stillborn[worker.device] > MOST_STILLBORN:
+                number = self._stillborn[worker.device]
+                raise DeviceUnusable(f"{number} workers in a row ended before their first message")
         self.workers[self.workers.index(worker)] = self._fork(worker.slot, worker.device)
 
     def beside(self, target: Callable[..., None], *args: object) -> ForkServerProcess:
@@ -132,6 +145,17 @@ class Pool:
         self.workers.remove(worker)
         if worker.device not in {left.device for left in self.workers}:
             self._holders.end([worker.device])
+
+    def close_device(self, device: str) -> None:
+        """Kill a device's workers for good; it gets none any more."""
+        self._closed.add(device)
+        for worker in self.on(device):
+            self.remove(worker)
+        self._holders.end([device])
+
+    def on(self, device: str) -> list[Worker]:
+        """A device's workers."""
+        return [worker for worker in self.workers if worker.device == device]
 
     def died(self, worker: Worker) -> bool:
         """Whether a worker has ended.

@@ -94,15 +94,15 @@ def main(connection: Connection, device: str, threads: int, holder: Connection |
     show_warnings()
     warm = _preload.WARM
     agent = _Agent(connection, progress_s(warm.plan.config.workers.stall if warm else None))
-    error, residence = _preload.ERROR or _use(device, threads), ""
-    if warm is not None and error is None and holder is not None:
+    fault, residence = None if _preload.ERROR else _use(device, threads), ""
+    if warm is not None and fault is None and holder is not None:
         try:
             data, residence = settle(holder, warm.data, torch_name(device))
             warm = replace(warm, data=data)
         except HolderUnusable as unusable:
-            error = str(unusable)
-    agent.send(Ready(os.getpid(), warm.parts if warm else (), error, residence))
-    if warm is None or error is not None:
+            fault = str(unusable)
+    agent.send(Ready(os.getpid(), warm.parts if warm else (), _preload.ERROR, fault, residence))
+    if warm is None or fault is not None:
         return
     while True:
         job = agent.receive()
@@ -115,12 +115,13 @@ def _use(device: str, threads: int) -> str | None:
     """Take the device; why that failed, or None."""
     import torch
 
+    torch.set_num_threads(threads)
     try:
-        torch.set_num_threads(threads)
         if device.startswith("cuda"):
             torch.cuda.set_device(device)
+            torch.zeros(1, device=device)  # makes the context, and fails here where no trial is to blame
     except Exception as error:
-        return f"device {device} cannot be used: {failed(error).reason}"
+        return failed(error).reason
     return None
 
 

@@ -18,6 +18,7 @@ from study._child import Worker
 from study._crew import Crew
 from study._forkserver import ForkserverLost, Stopped
 from study._ledger import Ledger
+from study._monitor import Monitor
 from study._pool import Pool
 from study._scribing import Scribe
 from study.allotment import Allotment
@@ -108,11 +109,12 @@ class Agent:
         lease = stored.config.lease.seconds
         self._agent_id = agents.register_agent(self._database, stored.study_id, alive_s=lease)
         try:
-            with Pool(self._slots, job, threads_per_worker(len(self._slots))) as pool:
+            threads = threads_per_worker(len(self._slots))
+            with Monitor(self._slots) as monitor, Pool(self._slots, job, threads) as pool:
                 scribe = Scribe(self._database, stored, self._url, pool.beside)
                 self._ledger.scribe = scribe
                 try:
-                    refusal = self._serve(pool, Crew(pool, self._ledger))
+                    refusal = self._serve(pool, Crew(pool, self._ledger, monitor))
                     if not self._ending:  # else the scribe would be ended before it has done so
                         with contextlib.suppress(DatabaseError):
                             scribe.refresh(LAST_REFRESH_S)
@@ -167,8 +169,8 @@ class Agent:
 
     def _work(self, pool: Pool, crew: Crew) -> Refusal | None:
         while not self._told_to_end() and self._state is not StudyState.STOPPED:
-            self._renew(pool)
-            refusal = self._claim_all(pool)
+            self._renew(pool, crew)
+            refusal = self._claim_all(pool, crew)
             self._ledger.meanwhile()
             if refusal in FINAL and not pool.busy:
                 if refusal is Refusal.DONE:
@@ -180,7 +182,7 @@ class Agent:
         self._ledger.meanwhile()
         return None if self._ending else Refusal.STOPPED
 
-    def _renew(self, pool: Pool) -> None:
+    def _renew(self, pool: Pool, crew: Crew) -> None:
         lease, now = self._ledger.stored.config.lease, awake()
         silent_s = 0.0 if self._renewed_at is None else now - self._renewed_at
         if self._renewed_at is not None and silent_s < lease.renew:
@@ -192,26 +194,28 @@ class Agent:
         if self._ledger.stored.config.space != self._space:
             name = self._ledger.stored.name
             raise SpaceMigrated(f"the space of study {name!r} was changed; start this agent again")
-        agents.see_agent(self._database, self._agent_id, [worker.seen() for worker in pool.workers])
+        agents.see_agent(self._database, self._agent_id, crew.seen())
         for worker in pool.workers:
             if worker.claim is not None and worker.claim.token not in held:
                 worker.order_back()
 
-    def _claim_all(self, pool: Pool) -> Refusal | None:
+    def _claim_all(self, pool: Pool, crew: Crew) -> Refusal | None:
         """Give every idle worker a trial; why one got none, or None."""
-        now = time.monotonic()
+        now, refused = time.monotonic(), None
         if self._state is StudyState.PAUSED:
             return Refusal.PAUSED
         if not self._allotment.enough:
             return None
         for worker in pool.workers if now >= self._claim_at else []:
-            refusal = self._claim(worker) if worker.idle else None
+            avoid = crew.quarantine.avoided(worker.device)
+            refusal = self._claim(worker, avoid) if worker.idle else None
             if refusal is not None:
-                self._claim_at = now + POLL_S
-                return refusal
-        return None
+                self._claim_at, refused = now + POLL_S, refusal
+                if not avoid:  # else it need not hold for the others
+                    break
+        return refused
 
-    def _claim(self, worker: Worker) -> Refusal | None:
+    def _claim(self, worker: Worker, avoid: list[int]) -> Refusal | None:
         stored = self._ledger.stored
         claimed = claim(
             self._database,
@@ -222,6 +226,7 @@ class Agent:
             lost_retries=stored.config.retry.lost,
             reap_until=(self._renewed_at or awake()) + stored.config.lease.seconds,
             promote=self._ledger.promotable(),
+            avoid=avoid,
         )
         if isinstance(claimed, Refusal):
             return claimed
@@ -244,6 +249,6 @@ class Agent:
         end = time.monotonic() + HAND_BACK_S
         with contextlib.suppress(ForkserverLost):
             while pool.busy and time.monotonic() < end:
-                self._renew(pool)
+                self._renew(pool, crew)
                 crew.listen(POLL_S, [])
         crew.drop_all()

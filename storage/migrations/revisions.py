@@ -9,7 +9,7 @@ from sqlalchemy import Connection, column, delete, inspect, select, table
 from storage.database import Unreachable, redacted
 from storage.errors import SchemaError
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Those that this version knows, oldest first."""
 VERSION_TABLE = "studyhall_alembic_version"
 """Not Optuna's ``alembic_version``: a second row there would make Optuna refuse the database."""

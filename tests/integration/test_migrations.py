@@ -43,7 +43,10 @@ OLD_NAMES = {"agent_id": "agent", "state": "running", "config": "{}", "facts": "
 LATER_TABLES = ("studyhall_epochs",)
 LATER_COLUMNS = {
     "studyhall_studies": ("reap_after", "refreshed_at", "wall_seconds_budget", "begun_at", "added_trials"),
-    "studyhall_workers": ("memory_mb", "utilisation"),
+    "studyhall_workers": (
+        *("memory_mb", "utilisation"),
+        *("gpu_utilisation", "gpu_used_mb", "gpu_total_mb", "gpu_power_w", "quarantined"),
+    ),
 }
 """What revisions after the first have added."""
 
