@@ -11,14 +11,12 @@ import psutil
 
 from storage.agents import WorkerSeen
 from storage.attempts import Claim
-from study._holding import Holder
+from study._holding import KILLED_S, Holder
 from study._messages import ORPHANED, Order
 from study._nvml import Reading
 
 EXIT_CODE_S = 1.0
 """Wait for the exit status of a process whose pipe is closed."""
-KILLED_S = 10.0
-"""Wait for a killed process: one whose GPU has fallen off the bus may hang in the driver for good."""
 
 
 @dataclass

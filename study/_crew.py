@@ -144,7 +144,7 @@ class Crew:
                 self._replace(worker)
 
     def _device_failed(self, worker: Worker, claim: Claim, message: Failed) -> None:
-        """It may be the trial's own fault: it is tried once on another device, and two trials in a row close this one."""
+        """Perhaps by the trial's fault: it is tried once on another device, and two trials in a row close this one."""
         device, fault = worker.device, self._monitor.faults().get(worker.device)
         if fault is not None:
             self._close(device, fault)

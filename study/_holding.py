@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 MOST_DEATHS = 3
 """Of a device's holder; then its workers do without."""
+KILLED_S = 10.0
+"""Wait for a killed process: one whose GPU has fallen off the bus may hang in the driver for good."""
 SLOWEST = 20e6
 """Bytes per second; events that come to the device more slowly mean that their holder hangs."""
 SHARED_MEMORY = Path("/dev/shm")
@@ -81,7 +83,7 @@ class Holder:
         if self._system is not None:  # also right when the forkserver is gone and Python knows no child any more
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._system.kill()
-        self.process.join()
+        self.process.join(KILLED_S)
         _sweep(self.process.pid or 0, self._since)
 
 
