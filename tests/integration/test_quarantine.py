@@ -1,0 +1,261 @@
+"""Devices that fail under their trials; here parts of the CPU, and errors as CUDA raises them."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import ODD, Lab, until
+from optuna.trial import TrialState
+from sqlalchemy import select
+
+from storage.agents import WorkerRow, list_workers
+from storage.claims import Refusal
+from storage.database import Database
+from storage.history import TrialRow
+from storage.tables import ATTEMPTS, AttemptState
+from study import agent
+from study._forkserver import WorkersUnusable
+from study._monitor import Monitor
+from study.agent import Agent
+
+BOTH = "cpu:0,cpu:1"
+STUDY: dict[str, Any] = {"space": ODD | {"odd.pause": 0.02}, "training": {"epochs": 3}, "search": {"pruner": "none"}}
+ECC, LAUNCH = "uncorrectable ECC error encountered", "unspecified launch failure"
+PATCH = """
+import study._checkpoints
+import study._worker
+
+study._checkpoints.LEAST_S = study._checkpoints.COST = 0.0  # one after each epoch
+attempt, forward, use = study._worker._attempt, Odd.forward, study._worker._use
+here = batch = None
+
+
+def on(agent, warm, job, device):
+    global here, batch
+    here, batch = (device, job.number), 0
+    return attempt(agent, warm, job, device)
+
+
+def train(self, events):
+    global batch
+    batch += self.training
+    if self.training and {when}:
+        raise torch.AcceleratorError("CUDA error: {text}\\nCompile with `TORCH_USE_CUDA_DSA`")
+    return forward(self, events)
+
+
+Odd.forward, study._worker._attempt = train, on
+"""
+"""What a family's file does to the workers; `here` are the device and the trial's number."""
+NO_START = """
+import study._worker
+
+use = study._worker._use
+study._worker._use = lambda device, threads: {fault} if device == "cpu:1" else use(device, threads)
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    found = Lab(tmp_path / "lab")
+    yield found
+    found.clean_up()
+
+
+def fails(lab: Lab, text: str, when: str) -> None:
+    """Have trainings fail with an error of CUDA."""
+    patched(lab, PATCH.format(text=text, when=when))
+
+
+def patched(lab: Lab, patch: str) -> None:
+    file = lab.folder / "odd_family.py"
+    file.write_text(file.read_text() + patch)
+
+
+def work(lab: Lab, name: str = "q", devices: str = BOTH) -> Refusal | None:
+    return Agent(lab.url, name, devices=devices).run()
+
+
+def outcome(trials: list[TrialRow]) -> list[object]:
+    return [(trial.state, trial.value, trial.values, trial.attributes["weights_digest"]) for trial in trials]
+
+
+def undisturbed(lab: Lab, trials: int) -> list[object]:
+    """How the same study ends on devices that work."""
+    healthy = Lab(lab.folder / "healthy")
+    healthy.create(budget={"trials": trials}, **STUDY)
+    work(healthy)
+    return outcome(healthy.trials())
+
+
+def attempts(lab: Lab) -> list[tuple[int, AttemptState, str | None, bool]]:
+    """Number within the trial, state, failure, and whether it left a checkpoint, of all but first attempts' ends."""
+    database = Database(lab.url)
+    try:
+        with database.read() as connection:
+            columns = (ATTEMPTS.c.attempt, ATTEMPTS.c.state, ATTEMPTS.c.failure, ATTEMPTS.c.checkpoint)
+            rows = connection.execute(select(*columns).order_by(ATTEMPTS.c.trial_id, ATTEMPTS.c.attempt)).all()
+    finally:
+        database.close()
+    return [(row.attempt, row.state, row.failure, row.checkpoint is not None) for row in rows]
+
+
+def workers(lab: Lab) -> list[WorkerRow]:
+    database = Database(lab.url)
+    try:
+        return list_workers(database, lab.record().study_id)
+    finally:
+        database.close()
+
+
+def meanwhile(work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def quarantined(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+
+
+def test_a_device_out_of_order_is_closed_and_its_trial_resumes_elsewhere_free_and_bit_equal(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails(lab, ECC, 'here[0] == "cpu:1" and batch > 8')  # in the second epoch
+    lab.create(budget={"trials": 5}, retry={"lost": 0}, **STUDY)
+
+    ended = work(lab)
+
+    assert ended is Refusal.DONE
+    assert outcome(lab.trials()) == undisturbed(lab, trials=5)
+    again = [trial for trial in attempts(lab) if trial[1] is AttemptState.INTERRUPTED]
+    assert again == [(1, AttemptState.INTERRUPTED, "interrupted", True)]
+    assert sorted(trial.attempts for trial in lab.trials()) == [1, 1, 1, 1, 2]
+    assert quarantined(caplog) == [
+        f"cpu:1 is quarantined: AcceleratorError: CUDA error: {ECC}; its trials go on elsewhere"
+    ]
+
+
+def test_all_workers_of_a_closed_device_go_and_their_slots_stay_listed(lab: Lab) -> None:
+    fails(lab, ECC, 'here == ("cpu:1", 1) and batch > 2')
+    lab.create(budget={"trials": 12}, workers={"per_device": 2}, **STUDY)
+    seen: list[list[WorkerRow]] = []
+
+    def look() -> None:
+        assert until(lambda: any(row.quarantined for row in workers(lab)))
+        seen.append(workers(lab))
+
+    looking = meanwhile(look)
+    ended = work(lab)
+    looking.join()
+
+    assert ended is Refusal.DONE
+    assert [trial.state for trial in lab.trials()] == [TrialState.COMPLETE] * 12
+    assert [(row.slot, row.device, row.quarantined) for row in seen[0]] == [
+        (0, "cpu:0", None),
+        (1, "cpu:1", f"AcceleratorError: CUDA error: {ECC}"),
+        (2, "cpu:0", None),
+        (3, "cpu:1", f"AcceleratorError: CUDA error: {ECC}"),
+    ]
+    assert workers(lab) == []
+
+
+def test_two_trials_in_a_row_whose_launches_fail_close_the_device_and_are_tried_once_on_another(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails(lab, LAUNCH, 'here[0] == "cpu:1" and batch > 8')
+    lab.create(budget={"trials": 5}, **STUDY)
+    caplog.set_level(logging.INFO)
+
+    ended = work(lab)
+
+    assert ended is Refusal.DONE
+    assert outcome(lab.trials()) == undisturbed(lab, trials=5)
+    assert sorted(trial.attempts for trial in lab.trials()) == [1, 1, 1, 2, 2]
+    again = [trial for trial in attempts(lab) if trial[1] is AttemptState.INTERRUPTED]
+    assert again == [(1, AttemptState.INTERRUPTED, "device", True)] * 2
+    starts = [message for message in caplog.messages if "starts on" in message]
+    assert [message.split()[4] for message in starts if "attempt 2" in message] == ["cpu:0", "cpu:0"]
+    assert quarantined(caplog) == [
+        "cpu:1 is quarantined: 2 trials in a row failed on it, the last by: "
+        f"AcceleratorError: CUDA error: {LAUNCH}; its trials go on elsewhere"
+    ]
+
+
+@pytest.mark.parametrize(("lost", "times"), [(3, 2), (0, 1)])
+def test_a_trial_whose_launches_fail_everywhere_fails_and_no_device_is_closed(
+    lab: Lab, caplog: pytest.LogCaptureFixture, lost: int, times: int
+) -> None:
+    fails(lab, "an illegal memory access was encountered", "here[1] == 1 and batch > 8")
+    lab.create(budget={"trials": 5}, retry={"lost": lost}, **STUDY)
+
+    ended = work(lab)
+
+    assert ended is Refusal.DONE
+    assert [(trial.state, trial.failure) for trial in lab.trials()] == [
+        (TrialState.FAIL, "device") if trial.number == 1 else (TrialState.COMPLETE, None) for trial in lab.trials()
+    ]
+    assert lab.trials()[1].attempts == times
+    assert quarantined(caplog) == []
+
+
+def test_when_every_device_fails_the_agent_says_why_of_each_and_another_one_ends_the_study(lab: Lab) -> None:
+    broken = lab.folder / "broken"
+    broken.touch()
+    fails(lab, ECC, f"batch > 8 and os.path.exists({str(broken)!r})")
+    lab.create(budget={"trials": 4}, retry={"lost": 0}, **STUDY)
+
+    with pytest.raises(WorkersUnusable, match=rf"^no device is left: cpu:.: .*{ECC}; cpu:.: .*{ECC}$"):
+        work(lab)
+
+    assert [trial.attempt_state for trial in lab.trials()] == [AttemptState.INTERRUPTED] * 2
+    broken.unlink()
+    assert work(lab) is Refusal.DONE
+    assert outcome(lab.trials()) == undisturbed(lab, trials=4)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ('"CUDA error: initialization error"', "CUDA error: initialization error"),
+        ("__import__('os')._exit(1)", "4 workers in a row ended before their first message"),
+    ],
+    ids=["said", "dead"],
+)
+def test_a_device_on_which_no_worker_starts_is_closed_while_another_works(
+    lab: Lab, caplog: pytest.LogCaptureFixture, fault: str, cause: str
+) -> None:
+    patched(lab, NO_START.format(fault=fault))
+    lab.create(budget={"trials": 6}, **STUDY)
+
+    ended = work(lab)
+
+    assert ended is Refusal.DONE
+    assert [trial.attributes["device"] for trial in lab.trials()] == ["cpu:0"] * 6
+    assert quarantined(caplog) == [f"cpu:1 is quarantined: {cause}; its trials go on elsewhere"]
+
+
+class Told(Monitor):
+    """Says after some looks that a device is lost, as the driver does."""
+
+    looks = 0
+
+    def faults(self) -> dict[str, str]:
+        self.looks += 1
+        return {"cpu:1": "GPU is lost"} if self.looks > 10 else {}
+
+
+def test_a_device_that_the_driver_has_lost_is_closed(
+    lab: Lab, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "Monitor", Told)
+    lab.create(budget={"trials": 6}, retry={"lost": 0}, **STUDY)
+
+    ended = work(lab)
+
+    assert ended is Refusal.DONE
+    assert outcome(lab.trials()) == undisturbed(lab, trials=6)
+    assert quarantined(caplog)[0] == "cpu:1 is quarantined: GPU is lost; its trials go on elsewhere"
