@@ -151,7 +151,6 @@ class Pool:
         self._closed.add(device)
         for worker in self.on(device):
             self.remove(worker)
-        self._holders.end([device])
 
     def on(self, device: str) -> list[Worker]:
         """A device's workers."""
