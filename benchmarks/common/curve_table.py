@@ -1,70 +1,134 @@
-"""Recorded learning curves as a function of a configuration: that of one of the nearest recorded."""
+"""Learning curves as a function of a configuration, foretold from recorded ones."""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from curve_tasks import DIRECTIONS, SPACE
+from curve_tasks import DIRECTIONS, SPACE, plan_of
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.model_selection import KFold
 
-NEAREST = 3
+from study._random import RandomSuggester
+
+TREES, USED, FOLDS = 100, 5, 5
+DRAWS = 2000
+"""Random configurations by which a value is called good."""
+LEAST, MOST = 1e-9, 1e4
+"""Errors beyond these count as these."""
 WEIGHTS = {"lr": 4.0, "optimizer": 2.0}
 """How much a difference in a hyperparameter counts against one in another; 1 where none is given."""
 
 
 class CurveTable:
-    """The trainings of one task.
+    """What training a configuration of one task gives, learnt from those that were recorded.
+
+    A curve is the mean of a few extremely randomised trees out of many. Each tree leads a configuration to a recorded
+    one that is like it in what matters, so a recorded configuration has its own curve, and a curve has about the jitter
+    of a real one; other trees give another, as another seed does. `fidelity` tells how well this foretells trainings
+    that the trees have not seen.
 
     Attributes:
-        curves: (configurations, epochs) the metric, NaN where the loss was no number.
-        seconds: of an epoch, by configuration.
-        best: the best value of any configuration at its best epoch.
+        task, direction: of the metric.
+        best: the best value of `DRAWS` random configurations, each at its best epoch.
     """
 
-    def __init__(self, task: str, folder: Path, *, rows: slice = slice(None)) -> None:
+    def __init__(self, task: str, folder: Path) -> None:
         with np.load(folder / f"{task}.npz") as known:
-            self._rows = json.loads(known["parameters"].tobytes())[rows]
-            self.curves, self.seconds = known["curves"][rows].astype(float), known["seconds"][rows].astype(float)
+            rows = json.loads(known["parameters"].tobytes())
+            curves, self._seconds = known["curves"].astype(float), known["seconds"].astype(float)
         self.task, self.direction = task, DIRECTIONS[task]
-        self.seconds[np.isnan(self.seconds)] = np.nanmedian(self.seconds)
-        self._points = np.array([_point(row) for row in self._rows])
-        finals = self.final_values()
-        self.best = float(np.nanmax(finals) if self.direction == "maximize" else np.nanmin(finals))
+        self._seconds[np.isnan(self._seconds)] = np.nanmedian(self._seconds)
+        self._points = np.array([_point(row) for row in rows], np.float32)
+        self._targets = self._encoded(curves)
+        self._trees = _trees(self._points, self._targets)
+        self._values = self._drawn_values()
+        self.best = float(self._best_of(self._values))
 
-    def final_values(self) -> NDArray[np.float64]:
-        """Each configuration's value: that of its best epoch; NaN without any."""
-        best = np.fmax.reduce if self.direction == "maximize" else np.fmin.reduce
-        values: NDArray[np.float64] = best(self.curves, axis=1)
-        return values
-
-    def nearest(self, sampled: Mapping[str, Any], draw: float) -> int:
-        """The index of one of the recorded configurations that are most like this one.
-
-        Drawn, since to train a like configuration again gives another curve.
+    def curve(self, sampled: Mapping[str, Any], seed: Sequence[int]) -> tuple[NDArray[np.float64], float]:
+        """The metric after each epoch, and the seconds of an epoch.
 
         Args:
             sampled: The configuration.
-            draw: Which of them, from 0 up to 1.
+            seed: Decides which trees.
         """
-        distances = np.abs(self._points - _point(sampled)).sum(axis=1)
-        return int(np.argpartition(distances, NEAREST)[:NEAREST][int(draw * NEAREST)])
+        point = np.array([_point(sampled)], np.float32)
+        nearest = int(np.abs(self._points - point).sum(axis=1).argmin())
+        return self._decoded(_foretold(self._trees, point, seed)), float(self._seconds[nearest])
+
+    def value(self, curve: NDArray[np.float64]) -> float:
+        """That of the best epoch."""
+        return float(self._best_of(curve))
 
     def target(self, within: float) -> float:
-        """The regret to come to: this one, or that of the best hundredth of the configurations if it is larger.
+        """The regret to come to: this one, or that of the best hundredth of random configurations if it is larger.
 
         Where the validation events are few, the best of many values is luck, and nothing else comes near it.
         """
-        regrets = np.sort([self.regret(value) for value in self.final_values()])
+        regrets = np.sort([self.regret(value) for value in self._values])
         return max(within, float(regrets[len(regrets) // 100]))
 
     def regret(self, value: float) -> float:
-        """How far a value is from the best, relative to it."""
-        if math.isnan(value):
-            return math.inf
-        return abs(value - self.best) / abs(self.best)
+        """How far a value is from the best, relative to it; 0 if it is better."""
+        worse = self.best - value if self.direction == "maximize" else value - self.best
+        return max(0.0, worse / abs(self.best))
+
+    def fidelity(self) -> dict[str, float]:
+        """Rank correlations of the values of trainings with what is foretold of them unseen.
+
+        "used": by a few trees, as `curve` does; "all trees"; "nearest": that of the nearest recorded configuration.
+        """
+        found: dict[str, list[float]] = {"used": [], "all trees": [], "nearest": [], "truth": []}
+        for seen, unseen in KFold(FOLDS, shuffle=True, random_state=0).split(self._points):
+            trees = _trees(self._points[seen], self._targets[seen])
+            for row in unseen:
+                point = self._points[[row]]
+                nearest = seen[int(np.abs(self._points[seen] - point).sum(axis=1).argmin())]
+                found["used"].append(self._best_of(_foretold(trees, point, [int(row)])))
+                found["all trees"].append(self._best_of(np.mean([_leaf(tree, point) for tree in trees], axis=0)))
+                found["nearest"].append(self._best_of(self._targets[nearest]))
+                found["truth"].append(self._best_of(self._targets[row]))
+        truth = found.pop("truth")
+        return {name: float(spearmanr(truth, values)[0]) for name, values in found.items()}
+
+    def _drawn_values(self) -> list[float]:
+        """Values of random configurations."""
+        space, suggester = plan_of(self.task).space, RandomSuggester(0)
+        return [self.value(self.curve(space.sample(suggester), [number])[0]) for number in range(DRAWS)]
+
+    def _encoded(self, curves: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The recorded curves as the trees learn them: errors by their logarithm, no number as the worst one."""
+        lost = ~np.isfinite(curves)
+        known = curves if self.direction == "maximize" else np.log(np.clip(curves, LEAST, MOST))
+        worst = np.nanmin if self.direction == "maximize" else np.nanmax
+        return np.where(lost, worst(np.where(lost, np.nan, known)), known)
+
+    def _decoded(self, curve: NDArray[np.float64]) -> NDArray[np.float64]:
+        return curve if self.direction == "maximize" else np.exp(curve)
+
+    def _best_of(self, values: Any) -> Any:
+        return np.max(values) if self.direction == "maximize" else np.min(values)
+
+
+def _trees(points: NDArray[np.float32], targets: NDArray[np.float64]) -> list[Any]:
+    forest = ExtraTreesRegressor(TREES, random_state=0).fit(points, targets)
+    return [estimator.tree_ for estimator in forest.estimators_]
+
+
+def _leaf(tree: Any, point: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The curve of the recorded configuration to which a tree leads."""
+    curve: NDArray[np.float64] = tree.predict(point).reshape(-1)
+    return curve
+
+
+def _foretold(trees: Sequence[Any], point: NDArray[np.float32], seed: Sequence[int]) -> NDArray[np.float64]:
+    chosen = np.random.default_rng(seed).choice(len(trees), USED, replace=False)
+    mean: NDArray[np.float64] = np.mean([_leaf(trees[index], point) for index in chosen], axis=0)
+    return mean
 
 
 def _point(row: Mapping[str, Any]) -> list[float]:

@@ -7,6 +7,9 @@ import h5py
 import numpy as np
 from sklearn.datasets import load_digits
 
+from study.loading import validated
+from study.plan import Plan, build_plan
+
 EPOCHS = 27
 """The rungs of halving by 3 are 1, 3 and 9."""
 CHOSEN_ON, REPORTED_ON = ("digits", "particle"), ("few_digits", "energy")
@@ -71,3 +74,12 @@ def make_data(folder: Path) -> None:
             file["digit"] = digits.target.astype(np.int64)
     if not (folder / "events.h5").exists():
         write_simulation(folder / "events.h5", EVENTS, SEED)
+
+
+def plan_of(task: str, seed: int = SEED, sampler: dict[str, Any] | None = None) -> Plan:
+    """The task's study with a sampler; the budget is large, for TPE's start-up to be that of a large study."""
+    study = tree(task)
+    study["study"] = study["study"] | {"seed": seed}
+    study["budget"] = {"trials": 1000}
+    study["search"] = {"sampler": sampler or {"name": "random"}, "pruner": "none"}
+    return build_plan(validated(study, default_name=task, source="the benchmark"), Path())

@@ -4,13 +4,13 @@ import copy
 import heapq
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from curve_table import CurveTable
-from curve_tasks import EPOCHS, tree
+from curve_tasks import EPOCHS, plan_of
+from numpy.typing import NDArray
 from optuna.pruners import MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
@@ -22,8 +22,6 @@ from study._halving import Halving
 from study._pausing import PER_WORKER
 from study._sampling import sample
 from study._standings import Standings
-from study.loading import validated
-from study.plan import Plan, build_plan
 from study.search import make_sampler
 
 
@@ -68,15 +66,6 @@ class Course:
         return next((e for e, r in zip(self.epochs, self.regrets, strict=True) if r <= regret), math.inf)
 
 
-def plan_of(task: str, seed: int, sampler: dict[str, Any]) -> Plan:
-    """The task's study with a sampler; the budget is large, for TPE's start-up to be that of a large study."""
-    study = tree(task)
-    study["study"] = study["study"] | {"seed": seed}
-    study["budget"] = {"trials": 1000}
-    study["search"] = {"sampler": sampler, "pruner": "none"}
-    return build_plan(validated(study, default_name=task, source="the benchmark"), Path())
-
-
 class Search:
     """One run of a method on a task."""
 
@@ -95,7 +84,8 @@ class Search:
         rungs = () if self._halving is None else self._halving.rungs(EPOCHS)
         self._standings = Standings(rungs, table.direction)
         self._rungs = {rung: Rung() for rung in rungs}
-        self._rows: dict[int, int] = {}
+        self._curves: dict[int, tuple[NDArray[np.float64], float]] = {}
+        """Values of the epochs, and the seconds of one, by trial id."""
         self._waiting: dict[int, int] = {}
         """Rung by trial id."""
         self._trials: dict[int, optuna.Trial] = {}
@@ -122,16 +112,15 @@ class Search:
                         break
             trial_id, epoch = (trial_id, epoch + 1) if ended is None else self._next()
             heapq.heappush(queue, (now + self._seconds(trial_id), slot, trial_id, epoch))
-        course.trials = len(self._rows)
+        course.trials = len(self._curves)
         return course
 
     def _seconds(self, trial_id: int) -> float:
-        return float(self._table.seconds[self._rows[trial_id]])
+        return self._curves[trial_id][1]
 
     def _value(self, trial_id: int, epochs: int) -> float:
         """The best value of the first epochs."""
-        values = self._table.curves[self._rows[trial_id], :epochs]
-        return float(np.nanmax(values) if self._sign > 0 else np.nanmin(values))
+        return self._table.value(self._curves[trial_id][0][:epochs])
 
     def _next(self) -> tuple[int, int]:
         """The trial that an idle slot trains next, and its epoch."""
@@ -141,8 +130,7 @@ class Search:
             if first is not None and not self._stops(rung, first):
                 return first, self._waiting.pop(first) + 1
         trial_id, sampled = self._stock_trial() if self._method.stock else self._our_trial()
-        draw = np.random.default_rng([self._seed, len(self._rows)]).random()
-        self._rows[trial_id] = self._table.nearest(sampled, draw)
+        self._curves[trial_id] = self._table.curve(sampled, [self._seed, len(self._curves)])
         return trial_id, 1
 
     def _stock_trial(self) -> tuple[int, dict[str, Any]]:
@@ -166,7 +154,7 @@ class Search:
 
     def _report(self, trial_id: int, epoch: int) -> TrialState | None:
         """How the trial ends after this epoch, if it does; PRUNED too if it waits."""
-        value = float(self._table.curves[self._rows[trial_id], epoch - 1])
+        value = float(self._curves[trial_id][0][epoch - 1])
         if math.isnan(value):
             # Ours is told PRUNED, without a value; an objective of plain Optuna's returns NaN, which is told FAIL.
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL if self._method.stock else TrialState.PRUNED)
@@ -194,7 +182,7 @@ class Search:
 
     def _better(self, rung: int, trial_id: int) -> tuple[int, int]:
         """How many stand above it at a rung, and how many others have come there."""
-        value = float(self._table.curves[self._rows[trial_id], rung - 1])
+        value = float(self._curves[trial_id][0][rung - 1])
         standing = self._rungs[rung].standing(trial_id, value)
         return standing.higher if self._sign > 0 else standing.lower, standing.others
 
