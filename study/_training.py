@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from objectives._fit import fit
 from objectives._fit_settings import EpochResult, FitSettings
 from objectives._float16 import with_float16
 from objectives._latency import latency_ms
+from objectives._learning import Learning
 from objectives._seeds import build_model
 from objectives._statistics import normalizer
 from objectives._trainer import Trainer
+from study._admission import Need, need_of
 from study._constraints import MEASURED, check_constraints, constraints_of
 from study._diagnosing import Known, known_of
 from study._environment import environment
@@ -110,6 +113,7 @@ class TrialRun:
         self._device = device
         self.seed = trial_seed(plan.config.study.seed, number)
         self.costs: dict[str, float] = {}
+        self._need: Need | None = None
         self._trainer: Trainer | None = None
 
     def epochs(
@@ -130,11 +134,13 @@ class TrialRun:
                 epoch; a trial that goes on has been admitted.
 
         Raises:
-            Infeasible: The network breaks one of the study's constraints.
+            Infeasible: The network breaks one of the study's constraints, or its training does not fit into memory.
             NonFiniteLoss: The loss is no number any more.
             Interrupted: `should_stop` said so; a checkpoint may be made then.
         """
         learning = self._plan.space.learning(self._sampled)
+        if admit and resume is None:
+            self._check_memory(learning)
         network = build_network(self._plan, self._facts, self._sampled, self.seed)
         self.costs = {"parameters": sum(parameter.numel() for parameter in network.parameters())}
         if admit:
@@ -156,6 +162,13 @@ class TrialRun:
             self.costs[MEASURED] = latency_ms(self._trainer.model, self._facts.shape, precision)
             check_constraints(self._plan.config.constraints, self.costs)
         yield from fit(self._trainer, should_stop=should_stop)
+
+    def _check_memory(self, learning: Learning) -> None:
+        build = partial(build_network, self._plan, self._facts, self._sampled)
+        precision = self._plan.config.training.precision
+        self._need = need_of(build, self._facts.shape, learning, self._device, precision)
+        if self._need is not None:
+            self._need.check()
 
     @property
     def made(self) -> bool:
@@ -188,7 +201,8 @@ class TrialRun:
     @property
     def constraints(self) -> dict[str, float]:
         """Optuna's, by name: those that the costs known so far decide."""
-        return constraints_of(self._plan.config.constraints, self.costs)
+        known = constraints_of(self._plan.config.constraints, self.costs)
+        return known if self._need is None or self._need.excess <= 0 else known | {"memory": self._need.excess}
 
     def checkpoint(self) -> bytes:
         """All that the training's further course depends on, as tensors and numbers."""

@@ -2,20 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from objectives._data import batches, to_tensor
 from objectives._events import Events
+from objectives._footprint import Footprint, footprint, predict_footprint
 from objectives._memory import available_memory
 from objectives._optimizers import make_optimizer
 from objectives._statistics import normalizer
 from storage.errors import ConfigError
+from study._admission import cpu_bytes
 from study._random import RandomSuggester
 from study._training import build_network
 from study.plan import Facts, Plan, make_task
@@ -24,7 +25,7 @@ T = TypeVar("T")
 BATCH = 32
 TIMED_STEPS = 2
 PROBED = 2
-"""Events of the first step, which tells how many fit in memory."""
+"""Events of a first step, which is not timed."""
 SLOW_S = 4.0
 """A step that takes longer is timed once; a family that has taken four times as long is drawn no further."""
 CONSTRUCTED = 32
@@ -38,7 +39,7 @@ class Cost:
     Attributes:
         parameters: Trainable numbers.
         events_per_second: Trained on one core.
-        memory_mb: Weights, gradients, optimizer state and the activations of its batch.
+        memory_mb: Its training takes of a host's memory, on the CPU.
     """
 
     parameters: int
@@ -112,39 +113,29 @@ def _cost(plan: Plan, facts: Facts, training: Events, sampled: Mapping[str, Any]
     stream.close()
     targets = torch.from_numpy(task.encode(training.targets[:size]))
 
-    def step(count: int) -> tuple[float, float]:
-        """Seconds of a step, and the bytes per event that it kept for the backward pass."""
+    def step(count: int) -> float:
+        """Seconds of a step."""
         began = time.perf_counter()
-        with _saved_bytes(model) as saved:
-            # A copy: of a view, the whole batch would count.
-            loss = task.loss(model(inputs[:count].clone()), targets[:count]).mean()
+        loss = task.loss(model(inputs[:count]), targets[:count]).mean()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's annotation
         optimizer.step()
         optimizer.zero_grad()
-        return time.perf_counter() - began, sum(saved.values()) / count
+        return time.perf_counter() - began
 
-    _, kept = step(min(PROBED, size))
-    size = max(min(PROBED, size), min(size, int(available_memory() / 2 / max(kept, 1.0))))
-    seconds, kept = step(size)
+    found = _footprint(plan, facts, sampled)
+    size = max(min(PROBED, size), min(size, int(available_memory() / 2 / (found.step / learning.batch_size))))
+    step(min(PROBED, size))
+    seconds = step(size)
     if seconds < SLOW_S:
-        seconds = min(step(size)[0] for _ in range(TIMED_STEPS))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    # Weights, gradients and at most two moments, of four bytes each.
-    memory = 16 * parameters + kept * learning.batch_size
-    return Cost(parameters, size / seconds, memory / 2**20)
+        seconds = min(step(size) for _ in range(TIMED_STEPS))
+    return Cost(found.parameters, size / seconds, cpu_bytes(found) / 2**20)
 
 
-@contextmanager
-def _saved_bytes(model: nn.Module) -> Iterator[dict[int, int]]:
-    """Bytes of the tensors kept for the backward pass, each storage once and the weights not at all."""
-    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    sizes: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield sizes
+def _footprint(plan: Plan, facts: Facts, sampled: Mapping[str, Any]) -> Footprint:
+    """By shapes alone; where that cannot be, by a step of a few events."""
+    learning, build = plan.space.learning(sampled), partial(build_network, plan, facts, sampled)
+    try:
+        return predict_footprint(build, facts.shape, learning)
+    except Exception:  # a network whose course depends on numbers
+        few = footprint(build(), facts.shape, learning, events=PROBED)
+        return replace(few, step=few.step * learning.batch_size // PROBED)

@@ -220,7 +220,8 @@ def _same_training(row: TrialRow, old: Space, new: Space) -> FixedTrial | None:
 
 def _ended(study: str, row: TrialRow, same: FixedTrial, plan: Plan) -> FrozenTrial:
     constraints = constraints_of(plan.config.constraints, row.attributes)
-    if row.failure == "oom":
+    # One that was infeasible, but by none of these, was so by its memory.
+    if row.failure == "oom" or (row.failure == "infeasible" and all(value <= 0 for value in constraints.values())):
         constraints["memory"] = 1.0
     return FrozenTrial(
         number=row.number,
