@@ -86,9 +86,9 @@ class Lab:
             study.enqueue_trial(parameters)
         storage.close()
 
-    def work(self, name: str = "q", workers: int = 2) -> Refusal | None:
+    def work(self, name: str = "q", workers: int = 2, devices: str = "cpu") -> Refusal | None:
         """Run an agent in this process, which takes the signals; why it ended."""
-        agent = Agent(self.url, name, workers=workers, devices="cpu")
+        agent = Agent(self.url, name, workers=workers, devices=devices, use_busy=True)
         with handled(PREEMPTION, agent.end):
             return agent.run()
 

@@ -3,19 +3,16 @@
 import contextlib
 import logging
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from lab import ODD, Lab, until
 from optuna.trial import TrialState
+from pools import REFUSED, holder_of, meanwhile, outcome, pool_of, ready, users, workers_of
 
-from storage.agents import list_workers
 from storage.claims import Refusal
-from storage.database import Database
-from storage.history import TrialRow
 from storage.trials import open_storage
 from study._crew import Crew
 from study._forkserver import WorkersUnusable
@@ -27,14 +24,6 @@ from study.stored import load_stored
 PLAIN = {"search": {"pruner": "none"}}
 SLOW = PLAIN | {"space": ODD | {"odd.pause": 0.05}, "training": {"epochs": 4}}
 SMALL = "\nimport study._holder\nstudy._holder.free_bytes = lambda device: 1000\n"
-REFUSED = """
-import study._holder
-
-def refuse(*state):
-    raise RuntimeError("invalid resource handle")
-
-study._holder.Probe.sound = property(refuse)
-"""
 REFUSED_AND_SMALL = REFUSED + "free = iter((10**12, 1000))\nstudy._holder.free_bytes = lambda device: next(free)\n"
 BROKEN = """
 import study._holder
@@ -68,50 +57,15 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 def pool(lab: Lab) -> Iterator[Pool]:
     """Two workers, ready, that share one holder."""
     lab.create()
-    with pool_of(lab) as started:
+    with pool_of(lab, "cpu", "cpu") as started:
         assert ready(started)
         yield started
-
-
-def pool_of(lab: Lab, devices: tuple[str, ...] = ("cpu", "cpu")) -> Pool:
-    record = lab.record()
-    job = {"config": record.config, "facts": record.facts, "folder": record.facts["folder"]}
-    return Pool(devices, job, threads=1)
-
-
-def ready(pool: Pool, but: tuple[int, ...] = ()) -> bool:
-    """Start a pool, if it is not; wait until all of its workers are there and none is one of those given."""
-    if not pool.workers:
-        pool.start(lambda: False)
-    crew = Crew(pool, ledger=None)  # type: ignore[arg-type]  greeting writes nothing
-    return until(lambda: crew.listen(0.1, []) or all(w.warm and w.pid not in but for w in pool.workers))
-
-
-def users(lab: Lab, patch: str) -> None:
-    """Have the process that holders and workers are forked from run something, which a user's file can."""
-    file = lab.folder / "odd_family.py"
-    file.write_text(file.read_text() + patch)
 
 
 def shared(pid: int) -> set[str]:
     """The pieces of memory that a process shares by torch's handles: device and inode."""
     lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
     return {" ".join(line.split()[3:5]) for line in lines if "/torch_" in line}
-
-
-def holder_of(pool: Pool) -> psutil.Process:
-    (pid,) = {worker.holder.process.pid for worker in pool.workers if worker.holder is not None}
-    return psutil.Process(pid)
-
-
-def meanwhile(work: Callable[[], object]) -> threading.Thread:
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread
-
-
-def outcome(trials: list[TrialRow]) -> list[object]:
-    return [(trial.value, trial.values, trial.attributes["weights_digest"]) for trial in trials]
 
 
 def test_the_workers_of_a_device_share_one_copy_of_the_events(pool: Pool) -> None:
@@ -123,7 +77,7 @@ def test_the_workers_of_a_device_share_one_copy_of_the_events(pool: Pool) -> Non
 
 def test_each_device_has_a_holder_of_its_own(lab: Lab) -> None:
     lab.create()
-    with pool_of(lab, ("cpu:0", "cpu:1")) as pool:
+    with pool_of(lab, "cpu:0", "cpu:1") as pool:
         assert ready(pool)
 
         assert not shared(pool.workers[0].pid) & shared(pool.workers[1].pid)
@@ -152,7 +106,7 @@ def test_when_a_holder_is_killed_its_workers_end_and_are_replaced(pool: Pool) ->
 def test_a_pool_leaves_no_process_and_no_shared_memory(lab: Lab) -> None:
     before = set(Path("/dev/shm").glob("torch_*"))
     lab.create()
-    with pool_of(lab) as pool:
+    with pool_of(lab, "cpu", "cpu") as pool:
         assert ready(pool)
         pids = [holder_of(pool).pid, *(worker.pid for worker in pool.workers)]
 
@@ -187,14 +141,6 @@ def ledger_of(lab: Lab) -> Iterator[Ledger]:
         yield Ledger(storage, stored, build_plan(stored.config, stored.folder))
 
 
-def workers_of(lab: Lab) -> list[psutil.Process]:
-    database = Database(lab.url)
-    try:
-        return [psutil.Process(row.pid) for row in list_workers(database, lab.record().study_id)]
-    finally:
-        database.close()
-
-
 @pytest.mark.parametrize(
     ("patch", "says"),
     [
@@ -222,7 +168,7 @@ def test_where_the_events_are_is_one_line_in_the_log(
 def test_a_refused_copy_is_given_up_before_the_workers_make_their_own(lab: Lab) -> None:
     users(lab, REFUSED)
     lab.create(space=ODD)
-    with pool_of(lab) as pool:
+    with pool_of(lab, "cpu", "cpu") as pool:
         assert ready(pool)
 
         assert not shared(holder_of(pool).pid)
@@ -232,7 +178,10 @@ def test_a_device_that_its_holder_cannot_use_is_one_clear_error(lab: Lab) -> Non
     users(lab, BROKEN)
     lab.create(space=ODD)
 
-    with pool_of(lab) as pool, pytest.raises(WorkersUnusable, match=r"cannot be held on cpu: .*no such device"):
+    with (
+        pool_of(lab, "cpu", "cpu") as pool,
+        pytest.raises(WorkersUnusable, match=r"cannot be held on cpu: .*no such device"),
+    ):
         ready(pool)
 
 
@@ -255,7 +204,7 @@ def test_when_the_process_that_all_are_forked_from_is_killed_the_trials_resume_w
 
 def test_the_last_worker_of_a_device_takes_the_holder_along(lab: Lab) -> None:
     lab.create()
-    with pool_of(lab, ("cpu:0", "cpu:1")) as pool:
+    with pool_of(lab, "cpu:0", "cpu:1") as pool:
         assert ready(pool)
         gone, left = pool.workers
 
@@ -272,7 +221,7 @@ def test_a_holder_that_hangs_is_given_up(lab: Lab, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("study._holding.MOST_DEATHS", 1)
     users(lab, FROZEN)
     lab.create(space=ODD)
-    with pool_of(lab) as pool:
+    with pool_of(lab, "cpu", "cpu") as pool:
         pool.start(lambda: False)
         with ledger_of(lab) as ledger:
             crew = Crew(pool, ledger)
