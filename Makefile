@@ -4,7 +4,7 @@ PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope
 
 ENGINES := slurm ray hosts kubectl pods
 
-.PHONY: install programs engines demo test quick drill check acceptance test-engines test-compose bench-peers screenshots clean
+.PHONY: install programs engines demo test quick drill check acceptance test-engines test-gpu test-compose bench-peers screenshots clean
 
 install: .venv/installed
 
@@ -44,7 +44,7 @@ test: install programs
 	$(PYTEST)
 
 quick: install programs
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not engine and not gpu'
 
 drill: install
 	$(BIN)/studyhall drill
@@ -66,6 +66,10 @@ acceptance: install programs
 test-engines: engines
 	$(BIN)/pytest -m engine tests/unit
 	for engine in $(ENGINES); do $(BIN)/pytest -m engine tests/acceptance/test_$$engine.py || exit 1; done
+
+# One after the other: each takes the GPU's memory and time as its own.
+test-gpu: install
+	$(BIN)/pytest -m gpu tests/gpu
 
 # Takes ten minutes the first time, when it makes the images.
 test-compose: install
