@@ -2,7 +2,10 @@
 
 import contextlib
 import logging
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +39,26 @@ study._holder.free_bytes = fail
 FROZEN = """
 import os, signal, study._holder
 study._holder.free_bytes = lambda device: os.kill(os.getpid(), signal.SIGSTOP)
+"""
+EMPTIED = """
+import study._holder
+
+class Emptied(study._holder.Resident):
+    @classmethod
+    def upload(cls, *arguments):
+        made = super().upload(*arguments)
+        for tensor in made.tensors:
+            tensor.zero_()
+        return made
+
+study._holder.Resident = Emptied
+"""
+AGENT = """
+import sys
+import study._holding
+from study.agent import Agent
+study._holding.wants_holder = lambda device, residence: True
+Agent(sys.argv[1], "q", workers=2, devices="cpu").run()
 """
 MORTAL = "\nimport os, study._holder\nstudy._holder.free_bytes = lambda device: os._exit(1)\n"
 
@@ -183,6 +206,30 @@ def test_a_device_that_its_holder_cannot_use_is_one_clear_error(lab: Lab) -> Non
         pytest.raises(WorkersUnusable, match=r"cannot be held on cpu: .*no such device"),
     ):
         ready(pool)
+
+
+def test_trials_read_the_copy_that_is_lent(lab: Lab) -> None:
+    lab.create("host", space=ODD, budget={"trials": 1}, **PLAIN | {"data": {"device": "host"}})
+    assert lab.work("host") is Refusal.DONE
+    users(lab, EMPTIED)
+    lab.create(space=ODD, budget={"trials": 1}, **PLAIN)
+
+    assert lab.work() is Refusal.DONE
+
+    assert outcome(lab.trials()) != outcome(lab.trials("host"))
+
+
+def test_a_holder_does_not_outlive_its_agent(lab: Lab) -> None:
+    lab.create(budget={"trials": 2}, **SLOW)
+    environment = {**os.environ, "LAB_MARK": lab.mark}
+    agent = subprocess.Popen([sys.executable, "-c", AGENT, lab.url], env=environment)
+    assert until(lambda: sum(bool(trial.values) for trial in lab.trials()) == 2)
+    assert sum(bool(shared(process.pid)) for process in lab.processes()) == 3  # two workers and their holder
+
+    agent.kill()
+    agent.wait()
+
+    assert lab.leaves_no_process()
 
 
 def test_when_the_process_that_all_are_forked_from_is_killed_the_trials_resume_with_a_new_holder(lab: Lab) -> None:
