@@ -39,7 +39,7 @@ class Running:
         seconds: Since this trial's first attempt began, those between attempts left out.
         idle_s: Seconds since the worker's agent was last seen; None when it is gone.
         memory_mb: As `WorkerRow`.
-        utilisation: As `WorkerRow`.
+        utilisation, gpu_utilisation, gpu_used_mb, gpu_total_mb, gpu_power_w: As `WorkerRow`.
     """
 
     number: int
@@ -51,6 +51,10 @@ class Running:
     idle_s: float | None
     memory_mb: float | None
     utilisation: float | None
+    gpu_utilisation: float | None = None
+    gpu_used_mb: float | None = None
+    gpu_total_mb: float | None = None
+    gpu_power_w: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,11 @@ class Summary:
     def finished(self) -> int:
         """Trials of ours that have their end."""
         return sum(self.counts.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
+
+    @property
+    def quarantined(self) -> dict[str, str]:
+        """Why devices are out of service, by host and device."""
+        return {f"{w.host}/{w.device}": w.quarantined for w in self.workers if w.quarantined is not None}
 
     @property
     def improvement(self) -> Improvement:
@@ -197,7 +206,7 @@ def summarise(
         epochs=stored.config.training.epochs,
         rate=pace.rate,
         eta_s=pace.eta_s,
-        lost=[] if state == "finished" else [w for w in workers if w.idle_s > stored.config.lease.seconds],
+        lost=[] if state == "finished" else [w for w in workers if _is_lost(w, stored.config.lease.seconds)],
         workers=workers,
         trials=trials,
         confirmation=_confirmation(database, stored),
@@ -238,6 +247,10 @@ def _pace(record: StudyRecord, ours: Sequence[TrialRow]) -> Pace:
     return Pace(pace.rate, left if pace.eta_s is None else min(left, pace.eta_s))
 
 
+def _is_lost(worker: WorkerRow, lease_s: float) -> bool:
+    return worker.quarantined is None and worker.idle_s > lease_s
+
+
 def _running(trial: TrialRow, workers: Sequence[WorkerRow]) -> Running:
     epoch = max(trial.values, default=0)
     mine = next((w for w in workers if (w.agent_id, w.slot) == (trial.agent_id, trial.slot)), None)
@@ -252,6 +265,10 @@ def _running(trial: TrialRow, workers: Sequence[WorkerRow]) -> Running:
         idle_s=mine.idle_s if mine else None,
         memory_mb=mine.memory_mb if mine else None,
         utilisation=mine.utilisation if mine else None,
+        gpu_utilisation=mine.gpu_utilisation if mine else None,
+        gpu_used_mb=mine.gpu_used_mb if mine else None,
+        gpu_total_mb=mine.gpu_total_mb if mine else None,
+        gpu_power_w=mine.gpu_power_w if mine else None,
     )
 
 

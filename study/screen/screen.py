@@ -11,6 +11,8 @@ from study.screen.workers import workers
 from study.summary import Summary
 
 HELD = ("paused", "halted", "stopped")
+MOST_NOTICES = 3
+"""Devices out of service that are named."""
 
 
 def screen(summary: Summary, look: Look) -> list[Text]:
@@ -18,7 +20,8 @@ def screen(summary: Summary, look: Look) -> list[Text]:
 
     Every line is at most as wide, and there are at most as many, as `look` says.
     """
-    notice = [Text(clean(text), style="bold red") for text in (look.notice, lost(summary)) if text]
+    told = (look.notice, lost(summary), *quarantined(summary))
+    notice = [Text(clean(text), style="bold red") for text in told if text]
     upper = [
         head.title(summary),
         head.progress(summary, look),
@@ -49,6 +52,13 @@ def lost(summary: Summary) -> str | None:
     return f"{len(summary.lost)} workers lost: their trials go on elsewhere once the leases have ended"
 
 
+def quarantined(summary: Summary) -> list[str]:
+    """Which devices are out of service and why; of many the first ones."""
+    lines = [f"{device} quarantined: {cause}" for device, cause in summary.quarantined.items()]
+    more = len(lines) - MOST_NOTICES
+    return lines if more <= 0 else [*lines[:MOST_NOTICES], f"… and {more} more devices"]
+
+
 def one_line(summary: Summary) -> str:
     """The study in one line that changes only when something happens."""
     parts = [f"{summary.finished}/{summary.budget or '?'} trials"]
@@ -59,6 +69,8 @@ def one_line(summary: Summary) -> str:
     parts += [f"{failed} failed"] if failed else []
     if summary.lost:
         parts.append(f"{len(summary.lost)} lost")
+    if summary.quarantined:
+        parts.append(f"quarantined: {', '.join(map(clean, summary.quarantined))}")
     best = summary.best
     value = f"best {clean(summary.metric)} {number(best.value)} (trial {best.number})" if best else "no result yet"
     parts += [f"front of {len(summary.front)}"] if len(summary.objectives) > 1 and best else []

@@ -21,14 +21,17 @@ Hand = tuple[str | None, int | None]
 
 
 def workers(summary: Summary, look: Look) -> list[Text]:
-    """A heading and a line per worker, lost ones first; nothing without any."""
+    """A heading and a line per worker, those that do not work first; nothing without any."""
     lost = {(worker.agent_id, worker.slot) for worker in summary.lost}
     rows, in_hand = [], _in_hand(summary)
-    for worker in sorted(summary.workers, key=lambda worker: (worker.agent_id, worker.slot) not in lost):
+    for worker in sorted(
+        summary.workers, key=lambda one: ((one.agent_id, one.slot) not in lost, one.quarantined is None)
+    ):
         trial, is_lost = in_hand.pop((worker.agent_id, worker.slot), None), (worker.agent_id, worker.slot) in lost
-        rows.append(("red" if is_lost else "", _row(summary, worker, trial, look, is_lost=is_lost)))
+        bad = is_lost or worker.quarantined is not None
+        rows.append(("red" if bad else "", _row(summary, worker, trial, look, is_lost=is_lost)))
     rows += [
-        ("red", ["gone", *_trial(summary, trial, look), "", "", ""])
+        ("red", ["gone", *_trial(summary, trial, look), *[""] * (1 + _uses(summary))])
         for trial in in_hand.values()
         if trial.attempt_state is AttemptState.RUNNING
     ]
@@ -36,8 +39,9 @@ def workers(summary: Summary, look: Look) -> list[Text]:
 
 
 def _table(summary: Summary, rows: Sequence[tuple[str, Row]], look: Look) -> list[Text]:
-    headings: Row = ["worker", "trial", "epoch", clean(summary.metric)[:14], "for", "seen", "memory", "load"]
-    lines = columns([headings, *(row for _, row in rows)], look.width, least=3)
+    headings: Row = ["worker", "trial", "epoch", clean(summary.metric)[:14], "for", "seen"]
+    headings += ["gpu", "gpu memory", "power"] if _on_gpus(summary) else []
+    lines = columns([[*headings, "memory", "load"], *(row for _, row in rows)], look.width, least=3)
     lines[0].stylize("bright_black")
     for line, (style, _) in zip(lines[1:], rows, strict=True):
         line.stylize(style)
@@ -55,11 +59,32 @@ def name_of(worker: WorkerRow, longest: int | None = LONGEST_NAME) -> str:
 
 def _row(summary: Summary, worker: WorkerRow, trial: TrialRow | None, look: Look, *, is_lost: bool) -> Row:
     name = name_of(worker, None if look.width is None else LONGEST_NAME)
-    if is_lost:
-        return [name, "" if trial is None else str(trial.number), "lost", "", "", _seen(worker), "", ""]
-    load = "" if worker.utilisation is None else f"{worker.utilisation:.0f}%"
+    if is_lost or worker.quarantined is not None:
+        state = "lost" if is_lost else "quarantined"
+        return [name, "" if trial is None else str(trial.number), state, "", "", _seen(worker), *[""] * _uses(summary)]
     doing: Row = ["", "idle", "", ""] if trial is None else _trial(summary, trial, look)
-    return [name, *doing, _seen(worker), memory(worker.memory_mb), load]
+    gpu = _gpu(worker) if _on_gpus(summary) else []
+    return [name, *doing, _seen(worker), *gpu, memory(worker.memory_mb), _percent(worker.utilisation)]
+
+
+def _gpu(worker: WorkerRow) -> Row:
+    used, total, power_w = worker.gpu_used_mb, worker.gpu_total_mb, worker.gpu_power_w
+    share = "" if used is None or total is None else f"{used / 1024:.1f}/{total / 1024:.0f} GB"
+    return [_percent(worker.gpu_utilisation), share, "" if power_w is None else f"{power_w:.0f} W"]
+
+
+def _on_gpus(summary: Summary) -> bool:
+    """Whether anything is known of a worker's GPU."""
+    return any((w.gpu_utilisation, w.gpu_used_mb, w.gpu_power_w) != (None, None, None) for w in summary.workers)
+
+
+def _uses(summary: Summary) -> int:
+    """Columns about what a worker uses."""
+    return 5 if _on_gpus(summary) else 2
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}%"
 
 
 def _trial(summary: Summary, trial: TrialRow, look: Look) -> Row:

@@ -47,7 +47,8 @@ def header(stored: StoredStudy, summary: Summary, seen_at: datetime | None) -> d
         "eta_s": None if summary.eta_s is None else round(summary.eta_s),
         "running": len(summary.running),
         "lost": len(summary.lost),
-        "workers": len(summary.workers),
+        "workers": sum(worker.quarantined is None for worker in summary.workers),
+        "quarantined": len(summary.quarantined),
         "active_at": _active_at(summary, seen_at),
     }
 

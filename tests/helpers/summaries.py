@@ -76,7 +76,7 @@ def summary(trials: list[TrialRow], workers: list[WorkerRow] | None = None, **fi
         "epochs": 9,
         "rate": 12.5,
         "eta_s": 7200.0,
-        "lost": [row for row in workers or [] if row.idle_s > 60],
+        "lost": [row for row in workers or [] if row.idle_s > 60 and row.quarantined is None],
         "workers": workers or [],
         "trials": trials,
     }

@@ -228,18 +228,23 @@ def test_a_version_that_is_not_known_gets_everything(
 
 def test_what_runs_is_shown_with_its_worker(page: WSGIApplication, database: Database, study_id: int) -> None:
     agent = agents.register_agent(database, study_id, alive_s=60.0)
-    agents.see_agent(database, agent, [WorkerSeen(0, 11, "cuda:0", 512.0, 90.0), WorkerSeen(1, 12, "cuda:1")])
+    busy = WorkerSeen(0, 11, "cuda:0", 512.0, 90.0, gpu_utilisation=87.0, gpu_power_w=251.0)
+    lost = WorkerSeen(2, 13, "cuda:2", quarantined="GPU is lost")
+    agents.see_agent(database, agent, [busy, WorkerSeen(1, 12, "cuda:1"), lost])
     claimed = jobs.claims.claim(database, study_id, agent_id=agent, slot=0, lease_s=60.0, lost_retries=3)
     assert isinstance(claimed, Claim)
     attempts.report(database, claimed, 1, 0.25)
 
     answer = look(page, "study", "q").tree
 
-    (running,), (idle,) = answer["running"], answer["idle"]
+    (running,), (idle, out_of_service) = answer["running"], answer["idle"]
     assert running["worker"].endswith("/cuda:0#0")
     assert (running["number"], running["epoch"], running["value"], running["memory_mb"]) == (0, 1, 0.25, 512.0)
     assert idle["worker"].endswith("/cuda:1#1")
     assert (running["lost"], idle["lost"]) == (False, False)
+    assert (running["gpu_utilisation"], running["gpu_used_mb"], running["gpu_power_w"]) == (87.0, None, 251.0)
+    assert (idle["quarantined"], out_of_service["quarantined"]) == (None, "GPU is lost")
+    assert (answer["study"]["workers"], answer["study"]["quarantined"]) == (2, 1)
 
 
 def test_a_silent_worker_is_shown_as_lost_and_nothing_is_written(

@@ -131,6 +131,51 @@ def test_a_lost_worker_is_red_and_names_the_trial_that_waits() -> None:
     assert "red" in {str(span.style) for span in line.spans}
 
 
+GPU = {"gpu_utilisation": 87.4, "gpu_used_mb": 12595.0, "gpu_total_mb": 81920.0, "gpu_power_w": 251.0}
+ECC = "AcceleratorError: CUDA error: uncorrectable ECC error encountered"
+
+
+def test_what_the_workers_gpus_do_comes_before_the_use_of_the_host() -> None:
+    rows = [trial(9, TrialState.RUNNING, slot=0, values={2: 0.3})]
+    study = summary(rows, [worker(0, utilisation=98.0, **GPU), worker(1)])
+
+    wide, narrow = (text(study, width=width, height=24).splitlines() for width in (120, 78))
+
+    assert [line.split() for line in wide if line.startswith("worker ")] == [
+        ["worker", "trial", "epoch", "accuracy", "for", "seen", "gpu", "gpu", "memory", "power", "memory", "load"]
+    ]
+    assert any(line.endswith("2s    87%  12.3/80 GB  251 W  512 MB  98%") for line in wide)
+    assert any(line.endswith("2s    87%  12.3/80 GB") for line in narrow)
+
+
+def test_without_gpus_there_are_no_columns_for_them() -> None:
+    assert "power" not in text(busy(), width=200, height=24)
+
+
+def test_a_device_out_of_service_is_told_with_its_cause_and_its_slots_stay_listed() -> None:
+    study = summary([], [worker(0), worker(1, quarantined=ECC, idle_s=75.0), worker(2, quarantined=ECC)])
+
+    lines = screen(study, Look(80, 24))
+
+    assert lines[0].plain[:79] == f"node1/cuda:0 quarantined: {ECC}"[:79]
+    listed = [line for line in lines if "#" in line.plain]
+    assert [line.plain.split()[:2] for line in listed] == [
+        ["node1/cuda:0#1", "quarantined"],
+        ["node1/cuda:0#2", "quarantined"],
+        ["node1/cuda:0#0", "idle"],
+    ]
+    assert "red" in {str(span.style) for span in listed[0].spans}
+    assert "quarantined: node1/cuda:0" in one_line(study)
+
+
+def test_of_many_devices_out_of_service_the_first_are_named() -> None:
+    workers = [worker(slot, host=f"node{slot}", quarantined="GPU is lost") for slot in range(9)]
+
+    lines = text(summary([], workers), width=80, height=24).splitlines()
+
+    assert lines[2:4] == ["node2/cuda:0 quarantined: GPU is lost", "… and 6 more devices"]
+
+
 def test_plain_text_draws_nothing_and_is_not_cut() -> None:
     shown = text(busy(), plain=True)
 

@@ -22,13 +22,14 @@ function tiles(study) {
   const best = study.best ? [el("a", { href: trialPage(study.name, study.best.number) }, `trial ${study.best.number}`)] : "";
   const front = study.objectives.map((each) => `${each.name} (${each.direction})`).join(", ");
   const tested = study.test !== null ? "of the best trial" : study.tested ? `opened for ${study.tested} others` : "not opened";
-  const lost = study.lost ? el("span", { class: "warning" }, `${study.lost} lost`) : `of ${number(study.workers)} workers`;
+  const bad = [study.lost ? `${study.lost} lost` : "", study.quarantined ? `${study.quarantined} devices quarantined` : ""].filter(Boolean).join(", ");
+  const workers = bad ? el("span", { class: "warning" }, bad) : `of ${number(study.workers)} workers`;
   return [
     tile("trials ended", number(study.finished), [done, study.budget ? bar(study.finished, study.budget, "progress") : ""]),
     tile(`best ${study.metric}`, metric(study.best?.value), best),
     ...(study.objectives.length > 1 ? [tile("Pareto front", number(study.front.length), front)] : []),
     tile(`test ${study.metric}`, metric(study.test), tested),
-    tile("running", number(study.running), lost),
+    tile("running", number(study.running), workers),
     tile("GPU-hours", hours(study.device_seconds), "of all devices"),
     tile("trials per hour", rate(study.rate), "over the last ones"),
     tile("time left", duration(study.eta_s), "at this rate"),
