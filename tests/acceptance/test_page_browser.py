@@ -14,6 +14,8 @@ from browsing import browser, fetch
 from lab import CNN, ODD, Lab, started, until
 from playwright.sync_api import Browser, Page, expect
 
+from storage import agents
+from storage.agents import WorkerSeen
 from storage.trials import open_storage
 from study.artifacts import StudyArtifacts
 from study.web.application import make_application
@@ -135,6 +137,30 @@ def test_the_pages_of_a_running_study_and_trial_change_without_a_reload(lab: Lab
         assert of_study.complaints + of_trial.complaints == []
     process.terminate()
     process.communicate(timeout=60)
+
+
+def test_a_workers_gpu_and_a_device_out_of_service_are_seen(lab: Lab, visit: Callable[..., Visit]) -> None:
+    lab.create()
+    storage = open_storage(lab.url)
+    agent = agents.register_agent(storage.database, lab.record().study_id, alive_s=60.0)
+    gpu = {"gpu_utilisation": 87.4, "gpu_used_mb": 12600.0, "gpu_total_mb": 81920.0, "gpu_power_w": 251.0}
+    seen = [WorkerSeen(0, 11, "cuda:0", **gpu), WorkerSeen(1, 12, "cuda:1", quarantined="GPU is lost")]
+    agents.see_agent(storage.database, agent, seen)
+    storage.close()
+
+    with served(lab.url) as address:
+        shown = visit(address)
+        page = shown.go("study/q")
+        row = page.locator("tr", has_text="cuda:0#0")
+        expect(row).to_contain_text("87 %", timeout=PATIENCE_MS)
+        expect(row).to_contain_text("12.6 GB of 81.9 GB")
+        expect(row).to_contain_text("251 W")
+        out_of_service = page.locator("tr", has_text="cuda:1#1")
+        expect(out_of_service.locator(".badge")).to_have_text("quarantined")
+        expect(out_of_service).to_contain_text("GPU is lost")
+        expect(page.locator(".warning").first).to_have_text("1 device quarantined")
+
+        assert shown.complaints == []
 
 
 def test_failures_are_grouped_and_their_traceback_opens(lab: Lab, visit: Callable[..., Visit]) -> None:

@@ -22,7 +22,7 @@ function tiles(study) {
   const best = study.best ? [el("a", { href: trialPage(study.name, study.best.number) }, `trial ${study.best.number}`)] : "";
   const front = study.objectives.map((each) => `${each.name} (${each.direction})`).join(", ");
   const tested = study.test !== null ? "of the best trial" : study.tested ? `opened for ${study.tested} others` : "not opened";
-  const bad = [study.lost ? `${study.lost} lost` : "", study.quarantined ? `${study.quarantined} devices quarantined` : ""].filter(Boolean).join(", ");
+  const bad = [study.lost ? `${study.lost} lost` : "", study.quarantined ? `${study.quarantined} device${study.quarantined > 1 ? "s" : ""} quarantined` : ""].filter(Boolean).join(", ");
   const workers = bad ? el("span", { class: "warning" }, bad) : `of ${number(study.workers)} workers`;
   return [
     tile("trials ended", number(study.finished), [done, study.budget ? bar(study.finished, study.budget, "progress") : ""]),
