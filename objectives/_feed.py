@@ -98,8 +98,8 @@ class PinnedFeed:
                 yield
 
     def current(self, positions: Tensor) -> Tensor:
-        """See `Feed.current`."""
-        return channels_first(self._inputs[: len(positions)], self._axes)
+        """See `Feed.current`; a copy, so that a step that is done again finds the same inputs."""
+        return channels_first(self._inputs[: len(positions)].clone(), self._axes)
 
 
 def open_feed(source: EventSource, axes: str, resident: Resident | None, device: torch.device, batch_size: int) -> Feed:

@@ -41,7 +41,7 @@ class CudaLink:
 
     def host_buffer(self, shape: tuple[int, ...]) -> Tensor:
         """See `Link.host_buffer`."""
-        return torch.empty(shape, pin_memory=True)
+        return torch.empty(shape, pin_memory=self._device.type == "cuda")
 
     def device_buffer(self, shape: tuple[int, ...]) -> Tensor:
         """See `Link.device_buffer`."""

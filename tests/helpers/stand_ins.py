@@ -1,6 +1,7 @@
 """What a GPU does beside computing, done by a CPU, so that all but the GPU's own calls is tested without one."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import torch
@@ -83,3 +84,81 @@ class DirectLink:
 
     def wait_sent(self, index: int) -> None:
         self.in_flight.pop(index, None)
+
+
+class FakeStream:
+    """A queue of CUDA that does everything at once, and notes what it was told to wait for."""
+
+    def __init__(self, device: object = None) -> None:
+        self.waited: list[object] = []
+
+    def wait_stream(self, other: object) -> None:
+        self.waited.append(other)
+
+    def wait_event(self, event: object) -> None:
+        self.waited.append(event)
+
+
+class FakeEvent:
+    """A mark in a queue; `recorded` is the queue, `synchronized` how often it was waited for."""
+
+    def __init__(self) -> None:
+        self.recorded: object = None
+        self.synchronized = 0
+
+    def record(self, stream: object) -> None:
+        self.recorded = stream
+
+    def synchronize(self) -> None:
+        self.synchronized += 1
+
+
+class FakeCuda:
+    """PyTorch's calls of CUDA that `CudaGraph` and `CudaLink` make, on tensors of the CPU.
+
+    Attributes:
+        current: the queue that work would go to.
+        captured: what `torch.cuda.graph` was told: the graph, the queue and the mode.
+        refuses: whether capturing fails as it leaves, its own queue still current.
+    """
+
+    def __init__(self, monkeypatch) -> None:
+        self.current = FakeStream()
+        self.captured: list[tuple[object, object, str]] = []
+        self.refuses = False
+        for name, stand_in in (
+            ("Stream", FakeStream),
+            ("Event", FakeEvent),
+            ("current_stream", lambda device=None: self.current),
+            ("stream", self.stream),
+            ("graph", self.graph),
+            ("CUDAGraph", FakeGraph),
+        ):
+            monkeypatch.setattr(torch.cuda, name, stand_in)
+        monkeypatch.setattr(Tensor, "record_stream", lambda tensor, stream: None)
+
+    @contextlib.contextmanager
+    def stream(self, stream: FakeStream) -> Iterator[None]:
+        before, self.current = self.current, stream
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @contextlib.contextmanager
+    def graph(self, graph: "FakeGraph", *, stream: FakeStream, capture_error_mode: str) -> Iterator[None]:
+        self.captured.append((graph, stream, capture_error_mode))
+        self.current = stream
+        yield
+        if self.refuses:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+class FakeGraph:
+    """Counts its replays."""
+
+    def __init__(self) -> None:
+        self.replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1

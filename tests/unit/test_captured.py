@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stand_ins import EagerGraph, ForgetfulGraph, RefusingGraph, with_graphs
+from stand_ins import DirectLink, EagerGraph, ForgetfulGraph, RefusingGraph, with_graphs
 from torch import nn
 from trainings import LEARNING, SETTINGS, bits, network, numbers, resumed, same, stop_at, trainer
 
 from models._family import families, load_family
+from objectives import _trainer
 from objectives._errors import Interrupted, NonFiniteLoss
+from objectives._feed import PinnedFeed
 from objectives._fit import fit
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -132,6 +134,23 @@ def test_without_a_whole_batch_or_where_it_is_not_wanted_there_is_no_graph(monke
     list(fit(trainer(settings=replace(SETTINGS, cuda_graph=False), on="cpu")))
 
     assert EagerGraph.made == []
+
+
+@pytest.mark.parametrize("normalize", ["none", "standard"])
+def test_events_sent_from_the_host_train_the_same_in_a_graph(normalize, monkeypatch):
+    def sent(source, axes, resident, device, batch_size):
+        return PinnedFeed(source, axes, batch_size, DirectLink())
+
+    learning = replace(LEARNING, normalize=normalize)
+    curve, weights = trained(learning)
+    with_graphs(monkeypatch)
+    monkeypatch.setattr(_trainer, "open_feed", sent)
+    run = trainer(learning)
+    repeated = numbers(fit(run))
+
+    assert repeated == curve
+    assert same(bits(run), weights)
+    assert EagerGraph.made[0].replays == 3 + 4 * 3
 
 
 class Replacing(nn.Module):
