@@ -1,37 +1,39 @@
-"""How many epochs do samplers with pruners need to come within 1 % of the best, on recorded learning curves?
+"""How many epochs do samplers with pruners need to come within 1 % of the best, on foretold learning curves?
 
-    python -P benchmarks/search.py [--tasks reported] [--slots 1 8 64] [--seeds 20] [--methods …] [--json FILE]
+    python -P benchmarks/search.py [--tasks reported] [--slots 1 8 64] [--seeds 20] [--methods …] [--json FILE …]
 
-Curves are foretold from those in `benchmarks/curves/`, which `record_curves.py` has recorded, by trees with the
-residual of a recorded configuration (`common/curve_table.py`); `--fidelity` prints how well. Slots train
-asynchronously, an epoch taking as long as it took. Ours is the real sampler and rule of halving, stock is plain
-Optuna's own study. Epochs are counted until a trial that was trained to its end is within 1 % of the best of 2,000
-random configurations, or among their best hundredth where that is easier; a search that has not come there after
-`--most` epochs counts as if it had then. Speed-ups are geometric means over seeds of the ratio with the same seed, with
-their 95 % intervals (Student's t on logarithms). Defaults were chosen on the tasks `chosen`, and the others are what
-they are reported on.
+Curves are foretold from those in `benchmarks/curves/`, which `record_curves.py` has recorded, as the mean of a few
+trees (`common/curve_table.py`); `--fidelity` prints how well. Slots train asynchronously, an epoch taking as long as it
+took. Ours is the real sampler and rule of halving, stock is plain Optuna's own study. Epochs are counted until a trial
+that was trained to its end is within 1 % of the best of 2,000 random configurations, or among their best hundredth
+where that is easier; a search that has not come there after `--most` epochs counts as if it had then. Speed-ups are
+geometric means over seeds of the ratio with the same seed, with their 95 % intervals (Student's t on logarithms).
+Regrets at equal budgets are medians, and not below the goal. Defaults were chosen on the tasks `chosen`, and the others
+are what they are reported on.
+
+With `--json` a run continues: searches whose results the files hold are not repeated, and the first file is brought up
+to date after each.
 """
 
 import argparse
 import functools
-import json
 import math
 import multiprocessing
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from scipy.stats import t as student
 
 sys.path.append(str(Path(__file__).parent / "common"))
 from curve_table import CurveTable
 from curve_tasks import CHOSEN_ON, REPORTED_ON, TASKS
 from search_methods import METHODS, REPORTED
+from search_results import Key, Result, cut, key, read, suffices, write
 from search_run import Search
+from search_table import table_of
 
 GROUPS = {"chosen": CHOSEN_ON, "reported": REPORTED_ON, "all": TASKS, **{task: (task,) for task in TASKS}}
 Job = tuple[str, str, int, int, int, float, str]
+"""Task, method, slots, seed, most epochs, regret, folder of the curves."""
 
 
 @functools.cache
@@ -40,58 +42,54 @@ def table_for(task: str, folder: str) -> CurveTable:
     return CurveTable(task, Path(folder))
 
 
-def run(job: Job) -> dict[str, Any]:
+def key_of(job: Job) -> Key:
+    """The key of its result."""
+    task, method, slots, seed, _most, regret, folder = job
+    table = table_for(task, folder)
+    return task, method, slots, seed, f"best {table.best:.9g}, goal {table.target(regret):.9g}, {METHODS[method]}"
+
+
+def run(job: Job) -> Result:
     """One search."""
     task, method, slots, seed, most, regret, folder = job
     table = table_for(task, folder)
-    regret = table.target(regret)
-    course = Search(METHODS[method], table, slots, seed).run(most, regret)
-    used = min(course.to_regret(regret), most)
+    goal = table.target(regret)
+    course = Search(METHODS[method], table, slots, seed).run(most, goal)
+    used = course.to_regret(goal)
     return {
         "task": task,
         "method": method,
         "slots": slots,
         "seed": seed,
-        "epochs": int(used),
-        "reached": math.isfinite(course.to_regret(regret)),
+        "of": key_of(job)[-1],
+        "goal": goal,
+        "epochs": int(min(used, most)),
+        "reached": math.isfinite(used),
         "course": list(zip(course.epochs, course.regrets, strict=True)),
         "trials": course.trials,
     }
 
 
-def ratio(others: list[int], ours: list[int]) -> tuple[float, float, float]:
-    """Geometric mean of the paired ratio and its 95 % interval."""
-    logs = np.log(np.array(others) / np.array(ours))
-    half = student.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs)) if len(logs) > 1 else math.inf
-    return tuple(float(x) for x in np.exp([logs.mean(), logs.mean() - half, logs.mean() + half]))  # type: ignore[return-value]
+def results_of(jobs: Sequence[Job], files: Sequence[Path], processes: int) -> list[Result]:
+    """The result of each search, from the files where they hold it; the first file then holds all."""
+    known = read(files)
+    left = [job for job in jobs if key_of(job) not in known or not suffices(known[key_of(job)], job[4])]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for done, result in enumerate(pool.imap_unordered(run, left), start=1):
+            known[key(result)] = result
+            if files:
+                write(files[0], known.values())
+            if sys.stderr.isatty():
+                print(f"\r{done} of {len(left)}", end="", file=sys.stderr, flush=True)
+    if files:
+        write(files[0], known.values())
+    return [cut(known[key_of(job)], job[4]) for job in jobs]
 
 
-def table_of(results: list[dict[str, Any]], methods: list[str], tasks: list[str], slots: list[int]) -> list[str]:
-    """Lines: epochs and speed-ups, for each number of slots on each task and on all."""
-    by = {(r["task"], r["method"], r["slots"], r["seed"]): r for r in results}
-    seeds = sorted({r["seed"] for r in results})
-    head = ("task", "slots", "method", "median", "not", "speed-up over random", "over stock")
-    lines = [_line(*head)]
-    for group in [*([task] for task in tasks), *([tasks] if len(tasks) > 1 else [])]:
-        for count in slots:
-            for method in methods:
-                mine = [by[task, method, count, seed] for task in group for seed in seeds]
-                epochs = [r["epochs"] for r in mine]
-                name = group[0] if len(group) == 1 else "all"
-                cells = []
-                for other in ("random", "stock"):
-                    if other not in methods or other == method:
-                        cells.append("")
-                        continue
-                    value, low, high = ratio([by[t, other, count, s]["epochs"] for t in group for s in seeds], epochs)
-                    cells.append(f"{value:.2f} ({low:.2f}-{high:.2f})")
-                missed = sum(not r["reached"] for r in mine)
-                lines.append(_line(name, count, method, int(np.median(epochs)), missed, *cells))
-    return lines
-
-
-def _line(task: str, slots: object, method: str, median: object, missed: object, random: str, stock: str) -> str:
-    return f"{task:12} {slots:>5} {method:20} {median:>7} {missed:>4} {random:>22} {stock:>22}"
+def groups_of(tasks: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Each task, and the halves that are there as a whole."""
+    halves = {name: GROUPS[name] for name in ("chosen", "reported") if set(GROUPS[name]) <= set(tasks)}
+    return {task: (task,) for task in tasks} | halves
 
 
 def main() -> None:
@@ -107,7 +105,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--curves", default=str(Path(__file__).parent / "curves"))
     parser.add_argument("--fidelity", action="store_true", help="print how well unseen trainings are foretold, and end")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, nargs="+", default=[], help="files of results; the first is written")
     args = parser.parse_args()
     tasks = list(GROUPS[args.tasks])
     if args.fidelity:
@@ -123,15 +121,8 @@ def main() -> None:
         for task in tasks
         for seed in seeds
     ]
-    results = []
-    with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
-        for done, result in enumerate(pool.imap_unordered(run, jobs), start=1):
-            results.append(result)
-            if args.json:
-                args.json.write_text(json.dumps(results), encoding="utf-8")
-            if sys.stderr.isatty():
-                print(f"\r{done} of {len(jobs)}", end="", file=sys.stderr, flush=True)
-    print("\n".join(table_of(results, args.methods, tasks, args.slots)))
+    results = results_of(jobs, args.json, args.processes)
+    print("\n".join(table_of(results, args.methods, groups_of(tasks), args.slots)))
 
 
 if __name__ == "__main__":
