@@ -8,8 +8,8 @@ took. Ours is the real sampler and rule of halving, stock is plain Optuna's own 
 that was trained to its end is within 1 % of the best of 2,000 random configurations, or among their best hundredth
 where that is easier; a search that has not come there after `--most` epochs counts as if it had then. Speed-ups are
 geometric means over seeds of the ratio with the same seed, with their 95 % intervals (Student's t on logarithms).
-Regrets at equal budgets are medians, and not below the goal. Defaults were chosen on the tasks `chosen`, and the others
-are what they are reported on.
+Regrets at equal budgets are medians in units of the goal, where a search ends. Defaults were chosen on the tasks
+`chosen`, and the others are what they are reported on.
 
 With `--json` a run continues: searches whose results the files hold are not repeated, and the first file is brought up
 to date after each.
@@ -20,7 +20,7 @@ import functools
 import math
 import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent / "common"))
@@ -74,16 +74,24 @@ def results_of(jobs: Sequence[Job], files: Sequence[Path], processes: int) -> li
     """The result of each search, from the files where they hold it; the first file then holds all."""
     known = read(files)
     left = [job for job in jobs if key_of(job) not in known or not suffices(known[key_of(job)], job[4])]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for done, result in enumerate(pool.imap_unordered(run, left), start=1):
-            known[key(result)] = result
-            if files:
-                write(files[0], known.values())
-            if sys.stderr.isatty():
-                print(f"\r{done} of {len(left)}", end="", file=sys.stderr, flush=True)
+    for done, result in enumerate(_searched(left, processes), start=1):
+        known[key(result)] = result
+        if files:
+            write(files[0], known.values())
+        if sys.stderr.isatty():
+            print(f"\r{done} of {len(left)}", end="", file=sys.stderr, flush=True)
     if files:
         write(files[0], known.values())
     return [cut(known[key_of(job)], job[4]) for job in jobs]
+
+
+def _searched(jobs: Sequence[Job], processes: int) -> Iterator[Result]:
+    """As they come; a single process is this one."""
+    if processes == 1:
+        yield from map(run, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(run, jobs)
 
 
 def groups_of(tasks: Sequence[str]) -> dict[str, Sequence[str]]:

@@ -21,9 +21,9 @@ def paired_ratio(others: Sequence[float], ours: Sequence[float]) -> tuple[float,
 
 
 def regret_at(result: Result, epochs: int) -> float:
-    """Regret after so many epochs, but not below the goal, where a search ends; infinite before a trial is complete."""
+    """Regret after so many epochs in units of the goal, but not below it; infinite before a trial is complete."""
     known = (regret for used, regret in result["course"] if used <= epochs)
-    return max(result["goal"], min(known, default=math.inf))
+    return max(1.0, min(known, default=math.inf) / result["goal"])
 
 
 def table_of(
@@ -63,7 +63,7 @@ def _regret(results: Sequence[Result], budget: int) -> str:
     if not all(suffices(result, budget) for result in results):
         return "-"
     median = sorted(regret_at(result, budget) for result in results)[len(results) // 2]
-    return f"{100 * median:.1f}%" if math.isfinite(median) else "-"
+    return f"{median:.2f}" if math.isfinite(median) else "-"
 
 
 def _ratio(others: Sequence[Result], ours: Sequence[Result]) -> str:
