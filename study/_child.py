@@ -31,6 +31,8 @@ class Worker:
         handing_back: Whether it has been told to drop the trial.
         spoken: `time.monotonic` of the last word between it and its agent.
         holder: Of the events on its device, or None.
+        retiring: Whether it gets no trial any more, and goes when it has none.
+        peak_bytes: The most device memory that it has told to have taken.
     """
 
     slot: int
@@ -45,6 +47,8 @@ class Worker:
     handing_back: bool = False
     spoken: float = field(default_factory=time.monotonic)
     holder: Holder | None = None
+    retiring: bool = False
+    peak_bytes: float = 0.0
 
     @property
     def pid(self) -> int:
@@ -69,7 +73,7 @@ class Worker:
     @property
     def idle(self) -> bool:
         """Whether it can take a trial."""
-        return bool(self.warm) and self.claim is None
+        return bool(self.warm) and self.claim is None and not self.retiring
 
     @property
     def orphaned(self) -> bool:

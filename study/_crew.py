@@ -11,9 +11,10 @@ from storage.endings import Ending
 from study._child import Worker
 from study._forkserver import DeviceUnusable, WorkersUnusable
 from study._ledger import Ledger
-from study._messages import Begun, Checkpointed, Done, Failed, HandedBack, Order, Progress, Ready
+from study._messages import Begun, Checkpointed, Done, Failed, HandedBack, Order, Peak, Progress, Ready
 from study._monitor import Monitor
 from study._outcomes import crashed, ending_of, stalled, timed_out
+from study._packer import Packer
 from study._pool import Pool
 from study._quarantine import Quarantine
 
@@ -28,10 +29,13 @@ class Crew:
         quarantine: Devices that are out of service.
     """
 
-    def __init__(self, pool: Pool, ledger: Ledger, monitor: Monitor | None = None) -> None:
-        """Know them; without a monitor nothing is asked about GPUs."""
+    def __init__(
+        self, pool: Pool, ledger: Ledger, monitor: Monitor | None = None, packer: Packer | None = None
+    ) -> None:
+        """Know them; without a monitor nothing is asked about GPUs, without a packer the workers stay as they are."""
         self._pool, self._ledger = pool, ledger
         self._monitor = monitor or Monitor(())
+        self._packer = packer or Packer(pool, (), 1, self._monitor)
         self._removed: list[WorkerSeen] = []
         self.quarantine = Quarantine(pool.devices)
         self.ending = False
@@ -76,6 +80,14 @@ class Crew:
         for worker in filter(self._ours, self._pool.stalled()):
             worker.kill()
             self._lost(worker, stalled(self._pool.stall_s or 0.0, worker.device))
+
+    def pack(self) -> None:
+        """Have more or fewer workers where that is of use.
+
+        Raises:
+            ForkserverLost: As said.
+        """
+        self._packer.adjust()
 
     def drop_all(self) -> None:
         """Kill every worker that has a trial in hand, and hand the trial back."""
@@ -131,6 +143,9 @@ class Crew:
             order = Order.HAND_BACK if worker.handing_back else self._ledger.epoch(worker.claim, message)
             worker.handing_back = order is Order.HAND_BACK
             worker.send(order)
+            self._packer.epoch(worker, message)
+        elif isinstance(message, Peak):
+            self._packer.peak(worker, message.taken)
         elif isinstance(message, Failed) and message.device_lost:
             self._close(worker.device, message.reason)
         elif isinstance(message, Failed) and message.broken and worker.orphaned:
@@ -160,6 +175,8 @@ class Crew:
     def _ended(self, worker: Worker, claim: Claim, message: object) -> None:
         if isinstance(message, HandedBack):
             self._ledger.hand_back(claim, message.checkpoint)
+        elif isinstance(message, Failed) and self._packer.crowded(worker, message):
+            self._ledger.hand_back(claim)
         elif isinstance(message, Done | Failed):
             ending = ending_of(message, worker.device, weights=self._ledger.weights(claim), token=claim.token)
             if isinstance(message, Done):

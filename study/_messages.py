@@ -65,6 +65,13 @@ class Progress:
     """Batches are being trained; said when nothing else was for some time."""
 
 
+@dataclass(frozen=True)
+class Peak:
+    """The worker has taken more of its device's memory than ever before: so many bytes. For ``per_device: auto``."""
+
+    taken: int
+
+
 PROGRESS_S = 5.0
 """Often enough for any sensible limit, and no cost."""
 

@@ -46,7 +46,8 @@ class Pool:
         self._server = Forkserver(job)
         self._holders = Holders(self._server, job, threads)
         self._threads = threads
-        self._devices = list(devices)
+        self._slots = dict(enumerate(devices))
+        self._next_slot = len(self._slots)
         self.stall_s: float | None = job["config"]["workers"]["stall"]
         self._attended = time.monotonic()
         self._stillborn: Counter[str] = Counter()  # by device, in a row
@@ -65,7 +66,7 @@ class Pool:
     @property
     def devices(self) -> list[str]:
         """The device of each slot."""
-        return self._devices
+        return list(self._slots.values())
 
     @property
     def busy(self) -> bool:
@@ -81,7 +82,7 @@ class Pool:
             ForkserverLost: As said.
         """
         self._server.load(should_stop)
-        for slot, device in enumerate(self._devices):
+        for slot, device in self._slots.items():
             if device not in self._closed:
                 self.workers.append(self._fork(slot, device))
 
@@ -146,6 +147,21 @@ class Pool:
         if worker.device not in {left.device for left in self.workers}:
             self._holders.end([worker.device])
 
+    def add(self, device: str) -> None:
+        """Start one more worker on a device, in a slot of its own.
+
+        Raises:
+            ForkserverLost: As said.
+        """
+        slot, self._next_slot = self._next_slot, self._next_slot + 1
+        self._slots[slot] = device
+        self.workers.append(self._fork(slot, device))
+
+    def retire(self, worker: Worker) -> None:
+        """Kill a worker for good, and its slot with it."""
+        del self._slots[worker.slot]
+        self.remove(worker)
+
     def close_device(self, device: str) -> None:
         """Kill a device's workers for good; it gets none any more."""
         self._closed.add(device)
@@ -205,7 +221,7 @@ class Pool:
         return list({id(item): item for item in ready}.values())
 
     def _fork(self, slot: int, device: str) -> Worker:
-        holder = self._holders.of(device, self._devices.count(device))
+        holder = self._holders.of(device, self.devices.count(device))
         line = holder.line() if holder is not None else None
         ours, theirs = Pipe()
         try:

@@ -1,7 +1,7 @@
 """Kinds of values in a study file. They are strict: YAML tells numbers from text, and `epochs: yes` is no number."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
@@ -58,6 +58,7 @@ Positive = Annotated[float, Strict(), Field(gt=0)]
 Fraction = Annotated[float, Strict(), Field(ge=0, lt=1)]
 Whole = Annotated[int, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1)]
+PerDevice = Literal["auto"] | Count
 Times = Annotated[int, Strict(), Field(ge=0)]
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
 StudyName = Annotated[str, Field(max_length=200), AfterValidator(_plain)]

@@ -26,11 +26,13 @@ from study._messages import (
     Failed,
     HandedBack,
     Order,
+    Peak,
     Progress,
     Ready,
     TrialJob,
     progress_s,
 )
+from study._peak import PeakMemory
 from study._residence import HolderUnusable, settle
 from study._rungs import rungs_of
 from study._training import TrialRun
@@ -47,6 +49,7 @@ class _Agent:
 
     def __init__(self, connection: Connection, progress_s: float = PROGRESS_S) -> None:
         self._connection, self._progress_s = connection, progress_s
+        self.peak: PeakMemory | None = None
         self._said = time.monotonic()
 
     def send(self, message: object) -> None:
@@ -64,6 +67,9 @@ class _Agent:
 
     def ask(self, epoch: EpochResult) -> Order:
         """Report an epoch; the answer."""
+        risen = self.peak.risen() if self.peak is not None else None
+        if risen is not None:
+            self.send(Peak(risen))
         self.send(epoch)
         order = self.receive()
         if not isinstance(order, Order):
@@ -104,6 +110,8 @@ def main(connection: Connection, device: str, threads: int, holder: Connection |
     agent.send(Ready(os.getpid(), warm.parts if warm else (), _preload.ERROR, fault, residence))
     if warm is None or fault is not None:
         return
+    if warm.plan.config.workers.per_device == "auto":
+        agent.peak = PeakMemory(torch_name(device))
     while True:
         job = agent.receive()
         if isinstance(job, TrialJob):

@@ -19,10 +19,12 @@ from study._crew import Crew
 from study._forkserver import ForkserverLost, Stopped
 from study._ledger import Ledger
 from study._monitor import Monitor
+from study._mps import sharing
+from study._packer import Packer
 from study._pool import Pool
 from study._scribing import Scribe
 from study.allotment import Allotment
-from study.devices import device_slots, threads_per_worker
+from study.devices import device_slots, most_per_device, threads_per_worker
 from study.plan import build_plan
 from study.stored import load_stored
 from study.summary import summarise
@@ -82,6 +84,7 @@ class Agent:
         self._ledger = Ledger(self._storage, stored, build_plan(stored.config, stored.folder))
         wanted = stored.config.workers
         self._slots = device_slots(devices or wanted.devices, wanted.per_device, workers, use_busy=use_busy)
+        self._most = most_per_device(len(self._slots), workers) if wanted.per_device == "auto" else None
         self._allotment = Allotment(ends_at)
         self._supervisor = [] if supervisor is None else [supervisor]
         self._ending = False
@@ -108,13 +111,16 @@ class Agent:
         job = {"config": stored.config.to_json(), "facts": stored.facts.to_json(), "folder": str(stored.folder)}
         lease = stored.config.lease.seconds
         self._agent_id = agents.register_agent(self._database, stored.study_id, alive_s=lease)
+        if any(device.startswith("cuda") for device in self._slots) and stored.config.workers.per_device != 1:
+            logger.info("%s", sharing())
         try:
-            threads = threads_per_worker(len(self._slots))
+            threads = threads_per_worker(len(self._slots) * (self._most or 1))
             with Monitor(self._slots) as monitor, Pool(self._slots, job, threads) as pool:
                 scribe = Scribe(self._database, stored, self._url, pool.beside)
                 self._ledger.scribe = scribe
                 try:
-                    refusal = self._serve(pool, Crew(pool, self._ledger, monitor))
+                    packer = None if self._most is None else Packer(pool, self._slots, self._most, monitor)
+                    refusal = self._serve(pool, Crew(pool, self._ledger, monitor, packer))
                     if not self._ending:  # else the scribe would be ended before it has done so
                         with contextlib.suppress(DatabaseError):
                             scribe.refresh(LAST_REFRESH_S)
@@ -178,6 +184,7 @@ class Agent:
                 return refusal
             crew.listen(POLL_S, self._supervisor)
             crew.end_overdue()
+            crew.pack()
         self._hand_back_all(pool, crew)
         self._ledger.meanwhile()
         return None if self._ending else Refusal.STOPPED

@@ -14,6 +14,7 @@ from study._values import (
     Flag,
     Fraction,
     Number,
+    PerDevice,
     Positive,
     Seed,
     StudyName,
@@ -210,7 +211,7 @@ class WorkersSection(Section):
     """Devices: ``auto``, ``cpu``, ``cuda:0,cuda:1`` or a list; trials at a time on each; how long a batch may take."""
 
     devices: Devices = "auto"
-    per_device: Count = 1
+    per_device: PerDevice = 1
     stall: Duration | None = 600.0
 
 

@@ -5,6 +5,7 @@ import math
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 from storage.errors import ConfigError
 from study._gpus import Gpu, visible_gpus
@@ -12,6 +13,9 @@ from study._gpus import Gpu, visible_gpus
 logger = logging.getLogger(__name__)
 
 CGROUPS = Path("/sys/fs/cgroup")
+MOST = 16
+"""Workers that ``auto`` puts on a device, however empty it looks."""
+PerDevice = int | Literal["auto"]
 MOST_THREADS = 4
 """More threads than this prepare batches no faster."""
 _CPU = re.compile(r"cpu(:\d+)?")
@@ -20,15 +24,16 @@ _NO_GPUS = ("", "-1", "NoDevFiles")
 
 
 def device_slots(
-    devices: str | tuple[str, ...], per_device: int, workers: int | None, *, use_busy: bool = True
+    devices: str | tuple[str, ...], per_device: PerDevice, workers: int | None, *, use_busy: bool = True
 ) -> list[str]:
     """One device name per worker slot, devices in turn.
 
     Args:
         devices: ``auto`` (every visible GPU, else the CPU), ``cpu``, ``cuda:0,cuda:1``, ``cpu:0,cpu:1`` (parts of the
             CPU, with `per_device` slots each), or a list of such names.
-        per_device: Slots on each device; ``cpu`` has as many as are asked for.
-        workers: Number of slots; None means all slots of the devices, or one per core on ``cpu``.
+        per_device: Slots on each device; ``cpu`` has as many as are asked for. ``auto`` begins with one.
+        workers: Number of slots; None means all slots of the devices, or one per core on ``cpu``. With ``auto`` the
+            most that there may be.
         use_busy: Take GPUs that somebody else uses too. If not, ``auto`` leaves them out, and to name one is an error.
 
     Raises:
@@ -36,6 +41,8 @@ def device_slots(
             workers than slots.
     """
     names = _names(devices, use_busy)
+    if per_device == "auto":
+        return names[:workers]
     order = names * per_device
     if workers is None:
         workers = cpu_count() if names == ["cpu"] else len(order)
@@ -45,6 +52,18 @@ def device_slots(
             f"{len(order)}; raise workers.per_device, or ask for fewer workers"
         )
     return [order[slot % len(order)] for slot in range(workers)]
+
+
+def most_per_device(devices: int, workers: int | None, cores: int | None = None) -> int:
+    """How many workers ``auto`` may put on each device: no more than cores, and no more than are wanted.
+
+    Args:
+        devices: How many there are.
+        workers: Wanted on all of them; None means as many as are of use.
+        cores: Of this process; None asks the machine.
+    """
+    limit = min(cores or cpu_count(), workers or MOST * devices)
+    return max(1, min(MOST, limit // devices))
 
 
 def torch_name(device: str) -> str:

@@ -15,6 +15,7 @@ from objectives._memory import available_memory
 from storage.database import Database, redacted
 from storage.errors import DatabaseError
 from study._gpus import Gpu, visible_gpus
+from study._mps import sharing
 from study.devices import cpu_count
 
 PACKAGES = ("torch", "optuna", "optuna-dashboard", "sqlalchemy", "h5py", "numpy", "pydantic", "safetensors")
@@ -89,7 +90,7 @@ def _gpus() -> Finding:
     if gpus:
         faulty = [gpu.name for gpu in gpus if gpu.reading.fault is not None]
         remedy = f"reset {', '.join(faulty)} or restart the machine; `dmesg` tells more" if faulty else ""
-        return Finding("gpu", "; ".join(map(_gpu, gpus)), not faulty, remedy)
+        return Finding("gpu", "; ".join([*map(_gpu, gpus), sharing()]), not faulty, remedy)
     if torch.version.cuda is None and torch.version.hip is None:
         return Finding("gpu", "none: this torch is built for the CPU, and so workers use the CPU")
     return Finding("gpu", "none that torch can use; workers use the CPU (nvidia-smi tells whether the driver sees one)")

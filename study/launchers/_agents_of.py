@@ -2,6 +2,9 @@
 
 from study.launchers._launcher import AgentOrder
 
+AUTO = 4
+"""Workers on a device that ``per_device: auto`` may come to: what an engine allots is settled before anything runs."""
+
 
 def agents_of(order: AgentOrder) -> tuple[int, int]:
     """How many agents are wanted, and how many trials at a time each of them runs.
@@ -11,5 +14,6 @@ def agents_of(order: AgentOrder) -> tuple[int, int]:
     Returns:
         Agents and slots of each; one agent when the order names no number of trials at a time.
     """
-    slots = order.per_device * max(1, order.gpus_per_agent)
+    per_device = AUTO if order.per_device == "auto" else order.per_device
+    slots = per_device * max(1, order.gpus_per_agent)
     return (1 if order.workers is None else -(-order.workers // slots)), slots

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from study.devices import PerDevice
+
 
 @dataclass(frozen=True)
 class AgentOrder:
@@ -16,7 +18,7 @@ class AgentOrder:
         logs: Folder for the agents' output: a file ``agent-….log`` each.
         workers: Trials at a time, over all agents; None means one per device slot of one agent.
         devices: As ``workers.devices`` of the study file.
-        per_device: Trials at a time on each device.
+        per_device: Trials at a time on each device, or ``auto``.
         use_busy: Whether GPUs on which somebody else's processes run are taken too.
         gpus_per_agent: GPUs that an engine gives each agent, 0 for none.
         options: The engine's own options, each with the name that it has on the command line: ``slurm-partition``.
@@ -27,7 +29,7 @@ class AgentOrder:
     logs: Path
     workers: int | None = None
     devices: str | tuple[str, ...] = "auto"
-    per_device: int = 1
+    per_device: PerDevice = 1
     use_busy: bool = False
     gpus_per_agent: int = 1
     options: Mapping[str, str] = field(default_factory=dict)

@@ -89,7 +89,8 @@ class LocalLauncher:
             raise ConfigError(f"there is no option --{option} to run on this machine; see studyhall launch --help")
         slots = device_slots(order.devices, order.per_device, order.workers, use_busy=order.use_busy)
         devices = ", ".join(f"{slots.count(name)} on {name}" for name in dict.fromkeys(slots))
-        return f"1 agent on this machine with {len(slots)} worker{'s' if len(slots) > 1 else ''}: {devices}"
+        at_first = " at first, and as many more as pay" if order.per_device == "auto" else ""
+        return f"1 agent on this machine with {len(slots)} worker{'s' if len(slots) > 1 else ''}{at_first}: {devices}"
 
     def start(self, order: AgentOrder) -> LocalAgent:
         """Start the agent; returns at once."""

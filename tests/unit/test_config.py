@@ -248,6 +248,8 @@ def test_a_mistake_from_the_environment_or_set_says_so(refused: Callable[..., st
         ("workers: {devices: gpu0}", "auto, cpu, or GPUs such as cuda:0,cuda:1"),
         ("workers: {devices: [cuda:0, '']}", "workers.devices"),
         ("workers: {devices: []}", "workers.devices"),
+        ("workers: {per_device: 0}", "per_device is 0; it must be 'auto', or it must be greater than or equal to 1"),
+        ("workers: {per_device: all}", "per_device is \"all\"; it must be 'auto', or it must be a valid integer"),
         ("lease: {seconds: 20, renew: 15}", "renew (15 s) must be at most half of seconds (20 s)"),
         ("data: 5", "data is 5; it must be a section with keys of path, target"),
         ("space: 5", "space is 5; it must be a section"),
@@ -276,6 +278,7 @@ def test_headings_with_nothing_below_mean_the_defaults(load: Load) -> None:
 
 
 def test_devices_may_be_text_or_a_list(load: Load) -> None:
+    assert load(SMALLEST + "workers: {per_device: auto}").workers.per_device == "auto"
     assert load(SMALLEST + "workers: {devices: 'cuda:0,cuda:1'}").workers.devices == "cuda:0,cuda:1"
     assert load(SMALLEST + "workers: {devices: [cuda:0, cpu]}").workers.devices == ("cuda:0", "cpu")
 

@@ -7,7 +7,7 @@ from storage.errors import ConfigError
 from study import devices
 from study._gpus import Gpu
 from study._nvml import Reading
-from study.devices import cpu_count, device_slots, threads_per_worker, torch_name
+from study.devices import PerDevice, cpu_count, device_slots, most_per_device, threads_per_worker, torch_name
 
 
 @pytest.fixture
@@ -34,12 +34,26 @@ def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
         (("cuda:0",), 1, None, ["cuda:0"]),
         ("cpu", 1, 2, ["cpu", "cpu"]),
         ("cpu:0,cpu:1", 2, None, ["cpu:0", "cpu:1", "cpu:0", "cpu:1"]),
+        ("auto", "auto", None, ["cuda:0", "cuda:1"]),
+        ("auto", "auto", 1, ["cuda:0"]),
+        ("auto", "auto", 9, ["cuda:0", "cuda:1"]),
+        ("cpu", "auto", None, ["cpu"]),
     ],
 )
 def test_slots_take_devices_in_turn(
-    wanted: str | tuple[str, ...], per_device: int, workers: int | None, slots: list[str]
+    wanted: str | tuple[str, ...], per_device: PerDevice, workers: int | None, slots: list[str]
 ) -> None:
     assert device_slots(wanted, per_device, workers) == slots
+
+
+@pytest.mark.parametrize(
+    ("devices", "workers", "cores", "most"),
+    [(1, None, 64, 16), (4, None, 32, 8), (2, 6, 64, 3), (1, None, 2, 2), (8, None, 4, 1), (4, 2, 64, 1)],
+)
+def test_auto_puts_no_more_workers_on_a_device_than_cores_and_wishes_allow(
+    devices: int, workers: int | None, cores: int, most: int
+) -> None:
+    assert most_per_device(devices, workers, cores) == most
 
 
 @pytest.mark.usefixtures("no_gpus")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,6 @@ def test_the_preview_names_workers_and_devices() -> None:
     order = AgentOrder("q", "", Path(), devices="cpu:0,cpu:1", per_device=2, workers=3)
 
     assert LAUNCHER.preview(order) == "1 agent on this machine with 3 workers: 2 on cpu:0, 1 on cpu:1"
+    assert LAUNCHER.preview(replace(order, per_device="auto", workers=None)) == (
+        "1 agent on this machine with 2 workers at first, and as many more as pay: 1 on cpu:0, 1 on cpu:1"
+    )

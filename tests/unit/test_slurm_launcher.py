@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from storage.errors import ConfigError
+from study.devices import PerDevice
 from study.launchers import _crashes, _slurm_job, slurm
 from study.launchers._agents_of import agents_of
 from study.launchers._launcher import AgentOrder
@@ -36,10 +37,12 @@ def flags(**changes: Any) -> dict[str, str]:
         (8, 2, 3, (2, 6)),
         (5, 0, 2, (3, 2)),
         (None, 4, 1, (1, 4)),
+        (None, 2, "auto", (1, 8)),
+        (9, 1, "auto", (3, 4)),
     ],
 )
 def test_trials_at_a_time_are_rounded_up_to_whole_agents(
-    workers: int | None, gpus: int, per_device: int, expected: tuple[int, int]
+    workers: int | None, gpus: int, per_device: PerDevice, expected: tuple[int, int]
 ) -> None:
     assert agents_of(order(workers=workers, gpus_per_agent=gpus, per_device=per_device)) == expected
 
