@@ -46,7 +46,13 @@ class CudaGraph:
         usual.wait_stream(self._stream)
 
     def capture(self, function: Callable[[], None]) -> None:
-        """See `Graph.capture`."""
+        """See `Graph.capture`.
+
+        Raises:
+            RuntimeError: also where a step outside of the graph would find too little memory beside it.
+        """
+        torch.cuda.empty_cache()  # of what the warm-up has taken
+        before = torch.cuda.memory_reserved(self._device)
         # Where capturing fails, `graph` leaves its stream the current one; the outer context puts that right. Other
         # threads may do as they like meanwhile: none of them uses this stream.
         with (
@@ -54,6 +60,9 @@ class CudaGraph:
             torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"),
         ):
             function()
+        taken, (left, _) = torch.cuda.memory_reserved(self._device) - before, torch.cuda.mem_get_info(self._device)
+        if left < taken:
+            raise RuntimeError(f"its {taken / 2**20:.0f} MiB would leave {left / 2**20:.0f} MiB for batches without it")
 
     def replay(self) -> None:
         """See `Graph.replay`."""

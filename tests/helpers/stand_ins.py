@@ -86,6 +86,9 @@ class DirectLink:
         self.in_flight.pop(index, None)
 
 
+GRAPH_BYTES = 2**30
+
+
 class FakeStream:
     """A queue of CUDA that does everything at once, and notes what it was told to wait for."""
 
@@ -120,12 +123,14 @@ class FakeCuda:
         current: the queue that work would go to.
         captured: what `torch.cuda.graph` was told: the graph, the queue and the mode.
         refuses: whether capturing fails as it leaves, its own queue still current.
+        free: bytes; a graph takes `GRAPH_BYTES` of them.
     """
 
     def __init__(self, monkeypatch) -> None:
         self.current = FakeStream()
         self.captured: list[tuple[object, object, str]] = []
         self.refuses = False
+        self.free = 10 * GRAPH_BYTES
         for name, stand_in in (
             ("Stream", FakeStream),
             ("Event", FakeEvent),
@@ -133,6 +138,9 @@ class FakeCuda:
             ("stream", self.stream),
             ("graph", self.graph),
             ("CUDAGraph", FakeGraph),
+            ("empty_cache", lambda: None),
+            ("memory_reserved", lambda device: GRAPH_BYTES * len(self.captured)),
+            ("mem_get_info", lambda device: (self.free, 0)),
         ):
             monkeypatch.setattr(torch.cuda, name, stand_in)
         monkeypatch.setattr(Tensor, "record_stream", lambda tensor, stream: None)
@@ -150,6 +158,7 @@ class FakeCuda:
         self.captured.append((graph, stream, capture_error_mode))
         self.current = stream
         yield
+        self.free -= GRAPH_BYTES
         if self.refuses:
             raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
 

@@ -1,10 +1,11 @@
 """What is asked of CUDA, seen through stand-ins for the calls that only a GPU has; tests/gpu asks a real one."""
 
 import os
+from contextlib import nullcontext
 
 import pytest
 import torch
-from stand_ins import FakeCuda
+from stand_ins import GRAPH_BYTES, FakeCuda
 
 from objectives._device import prepare, seed_device
 from objectives._graph import CudaGraph, graph_for
@@ -59,6 +60,14 @@ def test_a_capture_that_fails_leaves_the_usual_stream_the_current_one(cuda):
     with pytest.raises(RuntimeError, match="during capture"):
         CudaGraph(CPU).capture(lambda: None)
     assert cuda.current is usual
+
+
+@pytest.mark.parametrize(("free", "kept"), [(2.0, True), (1.9, False)])
+def test_a_graph_that_leaves_less_memory_than_it_takes_is_refused(cuda, free, kept):
+    cuda.free = free * GRAPH_BYTES
+
+    with nullcontext() if kept else pytest.raises(RuntimeError, match="its 1024 MiB would leave 922 MiB for batches"):
+        CudaGraph(CPU).capture(lambda: None)
 
 
 def test_only_gpus_have_graphs(cuda):
