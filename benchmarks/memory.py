@@ -1,9 +1,10 @@
 """Predicted and measured memory of training, over random configurations of each family, on one CPU thread.
 
 Each configuration trains an epoch of two steps in a process of its own, whose highest private memory counts. It is
-predicted before, from shapes alone.
+predicted before, from shapes alone. On a GPU what its allocator holds at most counts.
 
     python -P benchmarks/memory.py --draws 20 --json memory.json
+    python -P benchmarks/memory.py --device cuda:0
 """
 
 import argparse
@@ -33,6 +34,7 @@ from objectives._source import MemorySource
 from objectives._trainer import Trainer
 from objectives.multiclass import TASK
 from study._admission import cpu_bytes
+from study._probing import DEFAULT
 from study._random import RandomSuggester
 
 OUTPUTS = 3
@@ -56,7 +58,7 @@ class Draw:
         return self.measured_mb / self.predicted_mb
 
 
-def train(family: Family[Any], values: Any, learning: Learning, shape: Shape, answer: Any) -> None:
+def train(family: Family[Any], values: Any, learning: Learning, shape: Shape, device: str, answer: Any) -> None:
     """Train two steps and send the bytes that this process took for it."""
     torch.set_num_threads(1)
     channels, height, width = shape
@@ -65,19 +67,22 @@ def train(family: Family[Any], values: Any, learning: Learning, shape: Shape, an
     targets = np.arange(count) % OUTPUTS
     events = Events(MemorySource(images), targets, "NHWC")
     task = TASK.create(TASK.options(), TASK.summarise(TASK.options(), targets, targets, None))
-    settings = FitSettings(epochs=1, seed=0, metric=task.default_metric, direction="maximize")
+    settings = FitSettings(epochs=1, seed=0, metric=task.default_metric, direction="maximize", device=device)
     before = psutil.Process().memory_info().rss
     network = family.build(values, shape, OUTPUTS)
     trainer = Trainer(network, task, learning, settings, events, events, lambda inputs: inputs)
     trainer.run_epoch(lambda: False)
-    answer.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    if device != "cpu":
+        answer.send(torch.cuda.max_memory_reserved(device))
+    else:
+        answer.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
 
 
-def measured(family: Family[Any], values: Any, learning: Learning, shape: Shape) -> int:
+def measured(family: Family[Any], values: Any, learning: Learning, shape: Shape, device: str = "cpu") -> int:
     """Bytes that the training took, in a fresh process."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    process = context.Process(target=train, args=(family, values, learning, shape, theirs))
+    process = context.Process(target=train, args=(family, values, learning, shape, device, theirs))
     process.start()
     theirs.close()
     taken: int = ours.recv()
@@ -85,15 +90,17 @@ def measured(family: Family[Any], values: Any, learning: Learning, shape: Shape)
     return taken
 
 
-def draw(family: Family[Any], suggester: RandomSuggester, shape: Shape) -> Draw:
+def draw(family: Family[Any], suggester: RandomSuggester, shape: Shape, device: str = "cpu") -> Draw:
     """Predict and train one configuration."""
     values = suggest(family.hyperparameters, suggester, f"{family.name}.")
     learning = suggest(Learning, suggester)
     began = time.perf_counter()
-    predicted = predict_footprint(partial(family.build, values, shape, OUTPUTS), shape, learning)
+    build = partial(family.build, values, shape, OUTPUTS)
+    footprint = predict_footprint(build, shape, learning, half=device != "cpu")
     took_ms = 1000 * (time.perf_counter() - began)
-    taken = measured(family, values, learning, shape)
-    return Draw(family.name, asdict(values), asdict(learning), cpu_bytes(predicted) / MIB, taken / MIB, took_ms)
+    predicted = cpu_bytes(footprint) if device == "cpu" else DEFAULT(footprint.total)
+    taken = measured(family, values, learning, shape, device)
+    return Draw(family.name, asdict(values), asdict(learning), predicted / MIB, taken / MIB, took_ms)
 
 
 def row(name: str, draws: Sequence[Draw]) -> str:
@@ -122,14 +129,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Predicted and measured memory of training, on one CPU thread.")
     parser.add_argument("--draws", type=int, default=20, help="configurations of each family")
     parser.add_argument("--shape", type=int, nargs=3, default=(38, 16, 40), metavar=("C", "H", "W"))
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda:0 and so on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write every draw to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)
     suggester = RandomSuggester(options.seed)
-    draws = [
-        draw(family, suggester, tuple(options.shape)) for family in families().values() for _ in range(options.draws)
-    ]
+    shape = tuple(options.shape)
+    every = [family for family in families().values() for _ in range(options.draws)]
+    draws = [draw(family, suggester, shape, options.device) for family in every]
     print("\n".join(table(draws)))
     if options.json:
         options.json.write_text(json.dumps([asdict(draw) for draw in draws], indent=1))

@@ -25,7 +25,8 @@ class Footprint:
 
     Attributes:
         parameters: trained numbers of the network.
-        kept: weights, gradients and the optimizer's moments.
+        kept: weights, a copy of them, gradients and the optimizer's moments. The copy is the best epoch's on a CPU;
+            on a GPU it is there while a step is captured.
         step: what a step of one batch adds: the batch, what is kept for the backward pass, and temporaries.
     """
 
@@ -85,7 +86,7 @@ def footprint(
     step = max(forward + gradients // 2, backward) if half else max(forward, backward - gradients)
     batches = events * math.prod(shape) * NUMBER * (BATCHES + learning.augments)
     moments = gradients * _moments(learning)
-    return Footprint(gradients // NUMBER, state + gradients + moments, step + batches)
+    return Footprint(gradients // NUMBER, 2 * state + gradients + moments, step + batches)
 
 
 def _moments(learning: Learning) -> int:

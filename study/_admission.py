@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from objectives._fit_settings import Precision
-from objectives._footprint import NUMBER, Footprint, predict_footprint
+from objectives._footprint import Footprint, predict_footprint
 from objectives._learning import Learning
 from objectives._memory import available_memory
 from study._constraints import Infeasible
@@ -78,8 +78,8 @@ def need_of(
 
 
 def cpu_bytes(footprint: Footprint) -> int:
-    """What a training takes of a host's memory when it runs on the CPU; the best epoch's weights are there too."""
-    return ON_CPU(footprint.total + NUMBER * footprint.parameters)
+    """What a training takes of a host's memory when it runs on the CPU."""
+    return ON_CPU(footprint.total)
 
 
 def _gpu_room(device: str) -> int:

@@ -32,11 +32,11 @@ def linear() -> nn.Module:
         (Learning(optimizer="rmsprop", momentum=0.9), 2),
     ],
 )
-def test_weights_gradients_and_moments_are_kept(learning: Learning, moments: int) -> None:
+def test_weights_their_copy_gradients_and_moments_are_kept(learning: Learning, moments: int) -> None:
     found = predict_footprint(linear, SHAPE, learning)
 
     assert found.parameters == 60 * 10 + 10
-    assert found.kept == (2 + moments) * WEIGHTS
+    assert found.kept == (3 + moments) * WEIGHTS
 
 
 def test_a_step_holds_three_batches_and_the_outputs() -> None:
