@@ -12,7 +12,8 @@ Regrets at equal budgets are medians in units of the goal, where a search ends. 
 `chosen`, and the others are what they are reported on.
 
 With `--json` a run continues: searches whose results the files hold are not repeated, and the first file is brought up
-to date after each.
+to date after each. Results of other curves or of a method that is defined otherwise are not used; after a change of the
+samplers or of halving itself, give a new file.
 """
 
 import argparse
@@ -46,7 +47,8 @@ def key_of(job: Job) -> Key:
     """The key of its result."""
     task, method, slots, seed, _most, regret, folder = job
     table = table_for(task, folder)
-    return task, method, slots, seed, f"best {table.best:.9g}, goal {table.target(regret):.9g}, {METHODS[method]}"
+    of = f"best {table.best:.9g}, goal {table.target(regret):.9g}, {METHODS[method].definition()}"
+    return task, method, slots, seed, of
 
 
 def run(job: Job) -> Result:

@@ -21,6 +21,8 @@ _ALL = (
     Method("tpe, sparing", halving=SPARING),
     Method("ours", halving=SPARING, fair=True),
     Method("ours, pausing", halving=SPARING, fair=True, pause=True),
+    Method("foreseeing pruner", sampler=RANDOM, foresees="pruner"),
+    Method("foreseeing sampler", sampler=RANDOM, foresees="sampler"),
     Method("ours, 20 first", sampler=EARLY, halving=SPARING, fair=True),
     Method("ours, rungs 3 and 9", halving=LATER, fair=True),
 )

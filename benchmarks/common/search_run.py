@@ -3,7 +3,7 @@
 import copy
 import heapq
 import math
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class Method:
         halving: options of our rule; None trains every trial to its end.
         fair: whether the sampler is shown our order of the trials.
         pause: whether trials wait at their rung, and go on when they are promoted, instead of being stopped.
+        foresees: what knows how trials end, for a bound: a "pruner", which stops after their first epoch those that
+            would not come to the goal, or a "sampler", which proposes no such ones.
     """
 
     name: str
@@ -44,6 +46,15 @@ class Method:
     halving: dict[str, Any] | None = None
     fair: bool = False
     pause: bool = False
+    foresees: str | None = None
+
+    def definition(self) -> dict[str, Any]:
+        """What differs from the defaults, but the name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)[1:] if getattr(self, f.name) != _default(f)}
+
+
+def _default(of: Field[Any]) -> Any:
+    return of.default if of.default_factory is MISSING else of.default_factory()
 
 
 @dataclass
@@ -89,10 +100,12 @@ class Search:
         self._waiting: dict[int, int] = {}
         """Rung by trial id."""
         self._trials: dict[int, optuna.Trial] = {}
+        self._goal = 0.0
 
     def run(self, budget: int, regret: float) -> Course:
         """Search until so many epochs are trained, or the regret is reached."""
         course, best = Course(), math.nan
+        self._goal = regret
         queue: list[tuple[float, int, int, int]] = []  # time of the epoch's end, slot, trial id, epoch
         for slot in range(self._slots):
             trial_id, epoch = self._next()
@@ -129,9 +142,14 @@ class Search:
             first = min(here, key=lambda trial_id: self._better(rung, trial_id)[0], default=None)
             if first is not None and not self._stops(rung, first):
                 return first, self._waiting.pop(first) + 1
-        trial_id, sampled = self._stock_trial() if self._method.stock else self._our_trial()
-        self._curves[trial_id] = self._table.curve(sampled, [self._seed, len(self._curves)])
-        return trial_id, 1
+        while True:
+            trial_id, sampled = self._stock_trial() if self._method.stock else self._our_trial()
+            self._curves[trial_id] = self._table.curve(sampled, [self._seed, len(self._curves)])
+            if self._method.foresees != "sampler" or self._is_good(trial_id):
+                return trial_id, 1
+
+    def _is_good(self, trial_id: int) -> bool:
+        return self._table.regret(self._value(trial_id, EPOCHS)) <= self._goal
 
     def _stock_trial(self) -> tuple[int, dict[str, Any]]:
         trial = self._study.ask()
@@ -163,7 +181,9 @@ class Search:
         if epoch == EPOCHS:
             self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [self._value(trial_id, EPOCHS)])
             return TrialState.COMPLETE
-        if self._method.stock:
+        if self._method.foresees == "pruner":
+            stopped = not self._is_good(trial_id)
+        elif self._method.stock:
             stopped = self._method.sampler["name"] == "tpe" and self._trials[trial_id].should_prune()
         elif self._halving is not None and epoch in self._rungs:
             self._rungs[epoch].add(trial_id, value)

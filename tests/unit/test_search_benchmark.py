@@ -99,6 +99,17 @@ def test_a_search_that_does_not_come_to_the_goal_uses_all_its_epochs(
     assert (found["reached"], found["epochs"]) == (False, 20)
 
 
+@pytest.mark.parametrize("method", ["foreseeing sampler", "foreseeing pruner"])
+def test_who_foresees_how_trials_end_trains_one_to_its_end(
+    method: str, benchmark: ModuleType, job: tuple[Any, ...]
+) -> None:
+    found = benchmark.run((job[0], method, 1, *job[3:]))
+
+    assert found["reached"]
+    assert len(found["course"]) == 1
+    assert found["epochs"] == (found["trials"] - 1 + 27 if method == "foreseeing pruner" else 27)
+
+
 def test_searches_in_the_files_are_not_repeated_and_the_first_file_then_holds_all(
     benchmark: ModuleType, job: tuple[Any, ...], tmp_path: Path
 ) -> None:
