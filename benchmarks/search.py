@@ -28,6 +28,7 @@ sys.path.append(str(Path(__file__).parent / "common"))
 from curve_table import CurveTable
 from curve_tasks import CHOSEN_ON, REPORTED_ON, TASKS
 from search_methods import METHODS, REPORTED
+from search_picture import draw
 from search_results import Key, Result, cut, key, read, suffices, write
 from search_run import Search
 from search_table import table_of
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--curves", default=str(Path(__file__).parent / "curves"))
     parser.add_argument("--fidelity", action="store_true", help="print how well unseen trainings are foretold, and end")
     parser.add_argument("--json", type=Path, nargs="+", default=[], help="files of results; the first is written")
+    parser.add_argument("--picture", type=Path, help="draw the regret against the epochs into this file")
     args = parser.parse_args()
     tasks = list(GROUPS[args.tasks])
     if args.fidelity:
@@ -132,7 +134,11 @@ def main() -> None:
         for seed in seeds
     ]
     results = results_of(jobs, args.json, args.processes)
-    print("\n".join(table_of(results, args.methods, groups_of(tasks), args.slots)))
+    groups = groups_of(tasks)
+    print("\n".join(table_of(results, args.methods, groups, args.slots)))
+    if args.picture:
+        halves = {name: of for name, of in groups.items() if name not in TASKS} or groups
+        draw(args.picture, results, args.methods, halves, args.slots, args.most)
 
 
 if __name__ == "__main__":
