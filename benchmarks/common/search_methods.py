@@ -8,7 +8,7 @@ HALVING = {"min_resource": 1, "reduction_factor": 3}
 SPARING = HALVING | {"spare": SPARE}
 LATER = HALVING | {"min_resource": 3}
 RANDOM = {"name": "random"}
-EARLY = {"name": "tpe", "n_startup_trials": 20}
+EARLY = {"name": "tpe", "n_startup_trials": 10, "random_share": 0.1}
 
 _ALL = (
     Method("random", sampler=RANDOM),
@@ -23,7 +23,7 @@ _ALL = (
     Method("ours, pausing", halving=SPARING, fair=True, pause=True),
     Method("foreseeing pruner", sampler=RANDOM, foresees="pruner"),
     Method("foreseeing sampler", sampler=RANDOM, foresees="sampler"),
-    Method("ours, 20 first", sampler=EARLY, halving=SPARING, fair=True),
+    Method("tpe, 10 first", sampler=EARLY, halving=SPARING),
     Method("ours, rungs 3 and 9", halving=LATER, fair=True),
 )
 METHODS = {method.name: method for method in _ALL}

@@ -9,6 +9,8 @@ from search_results import Result
 from search_table import regret_at
 
 POINTS = 200
+HIGHEST = 12.0
+"""Regret in units of the goal, up to which is shown."""
 
 
 def draw(
@@ -41,6 +43,7 @@ def draw(
             panel.set(xscale="log", yscale="log", title=f"{group} tasks, {count} slot{'s' * (count > 1)}")
             panel.set_yticks([1, 2, 3, 5, 10], ["1", "2", "3", "5", "10"], minor=False)
             panel.minorticks_off()
+            panel.set_ylim(0.9, HIGHEST)
             panel.grid(alpha=0.3)
         row[0].set_ylabel("median regret / goal")
     for panel in panels[-1]:
