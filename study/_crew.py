@@ -124,13 +124,24 @@ class Crew:
         try:
             self._pool.replace(worker)
         except DeviceUnusable as error:
-            self._close(worker.device, str(error))
+            self._not_started(worker, str(error), whole=False)
 
     def _greet(self, worker: Worker, message: Ready) -> None:
         try:
             self._pool.greet(worker, message)
         except DeviceUnusable as error:
-            self._close(worker.device, str(error))
+            memory = message.fault is not None and message.fault.failure == "oom"
+            self._not_started(worker, str(error), whole=not memory)
+
+    def _not_started(self, worker: Worker, cause: str, *, whole: bool) -> None:
+        """Do without a worker beside others of its device; without others, or if it is the whole one, close it."""
+        others = len(self._pool.on(worker.device)) - 1
+        if whole or not others:
+            self._close(worker.device, cause)
+            return
+        logger.warning("%s: no worker can be started beside %d others: %s", worker.device, others, cause)
+        self._packer.fewer(worker.device)
+        self._pool.retire(worker)
 
     def _said(self, worker: Worker, message: object) -> None:
         if isinstance(message, Ready):

@@ -9,24 +9,6 @@ WEIGHTS = "best.safetensors"
 """The file of a trial's best weights, which its worker leaves in the attempt's folder."""
 
 
-@dataclass(frozen=True)
-class Ready:
-    """A worker's first message.
-
-    Attributes:
-        warm: What was in place before the fork; empty means that the preload did not run.
-        error: Why no worker can work, or None.
-        fault: Why the worker's device cannot be used, or None.
-        residence: Where its events are, for its agent's log; empty where there is nothing to say.
-    """
-
-    pid: int
-    warm: tuple[str, ...]
-    error: str | None
-    fault: str | None = None
-    residence: str = ""
-
-
 ORPHANED = 76
 """Exit status of a worker whose holder has ended; Python itself has no use for it."""
 
@@ -137,6 +119,24 @@ class Failed:
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     constraints: Mapping[str, float] = field(default_factory=dict[str, float])
     carries: bool = False
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker's first message.
+
+    Attributes:
+        warm: What was in place before the fork; empty means that the preload did not run.
+        error: Why no worker can work, or None.
+        fault: Why the worker's device cannot be used, or None.
+        residence: Where its events are, for its agent's log; empty where there is nothing to say.
+    """
+
+    pid: int
+    warm: tuple[str, ...]
+    error: str | None
+    fault: Failed | None = None
+    residence: str = ""
 
 
 @dataclass(frozen=True)

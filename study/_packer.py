@@ -88,12 +88,17 @@ class Packer:
         wants_memory = message.failure == "oom" or "memory" in message.constraints
         if worker.device not in self._shares or not wants_memory or len(self._active(worker.device)) < 2:
             return False
-        share = self._shares[worker.device]
-        share.packing.crowded()
-        share.forget()
+        self.fewer(worker.device)
         worker.retiring = True
-        logger.warning("%s: memory ran out; from now on it has %d workers", worker.device, share.packing.workers)
+        left = self._shares[worker.device].packing.workers
+        logger.warning("%s: memory ran out; from now on it has %d workers", worker.device, left)
         return True
+
+    def fewer(self, device: str) -> None:
+        """Leave a device one worker less, for good."""
+        if device in self._shares:
+            self._shares[device].packing.crowded()
+            self._shares[device].forget()
 
     def adjust(self) -> None:
         """Look at the devices, and add or retire workers; called again and again.

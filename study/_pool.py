@@ -108,7 +108,7 @@ class Pool:
             DeviceUnusable: It cannot work on its device.
         """
         if first.fault is not None:
-            raise DeviceUnusable(first.fault)
+            raise DeviceUnusable(first.fault.reason)
         if first.error is not None or not first.warm:
             raise WorkersUnusable(first.error or "the events were not loaded before the worker was forked")
         worker.warm, worker.deadline = first.warm, None

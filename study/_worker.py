@@ -106,7 +106,7 @@ def main(connection: Connection, device: str, threads: int, holder: Connection |
             data, residence = settle(holder, warm.data, torch_name(device))
             warm = replace(warm, data=data)
         except HolderUnusable as unusable:
-            fault = str(unusable)
+            fault = Failed("device", str(unusable), str(unusable))
     agent.send(Ready(os.getpid(), warm.parts if warm else (), _preload.ERROR, fault, residence))
     if warm is None or fault is not None:
         return
@@ -119,7 +119,7 @@ def main(connection: Connection, device: str, threads: int, holder: Connection |
             agent.send(_attempt(agent, warm, job, device))
 
 
-def _use(device: str, threads: int) -> str | None:
+def _use(device: str, threads: int) -> Failed | None:
     """Take the device; why that failed, or None."""
     import torch
 
@@ -129,7 +129,7 @@ def _use(device: str, threads: int) -> str | None:
             torch.cuda.set_device(device)
             torch.zeros(1, device=device)  # makes the context, and fails here where no trial is to blame
     except Exception as error:
-        return failed(error).reason
+        return failed(error)
     return None
 
 

@@ -53,7 +53,21 @@ NO_START = """
 import study._worker
 
 use = study._worker._use
-study._worker._use = lambda device, threads: {fault} if device == "cpu:1" else use(device, threads)
+
+
+
+def start(device, threads):
+    return {fault} if device == "cpu:1" and {when} else use(device, threads)
+
+
+def second():
+    try:
+        os.close(os.open(os.path.join(os.path.dirname(__file__), "first"), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return True
+
+
+study._worker._use = start
 """
 
 
@@ -215,15 +229,15 @@ def test_when_every_device_fails_the_agent_says_why_of_each_and_another_one_ends
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
-        ('"CUDA error: initialization error"', "CUDA error: initialization error"),
-        ("__import__('os')._exit(1)", "4 workers in a row ended before their first message"),
+        ('study._worker.Failed("device", "no CUDA", "")', "no CUDA"),
+        ("os._exit(1)", "4 workers in a row ended before their first message"),
     ],
     ids=["said", "dead"],
 )
 def test_a_device_on_which_no_worker_starts_is_closed_while_another_works(
     lab: Lab, caplog: pytest.LogCaptureFixture, fault: str, cause: str
 ) -> None:
-    users(lab, NO_START.format(fault=fault))
+    users(lab, NO_START.format(fault=fault, when=True))
     lab.create(budget={"trials": 6}, **STUDY)
 
     ended = work(lab)
@@ -231,6 +245,24 @@ def test_a_device_on_which_no_worker_starts_is_closed_while_another_works(
     assert ended is Refusal.DONE
     assert [trial.attributes["device"] for trial in lab.trials()] == ["cpu:0"] * 6
     assert quarantined(caplog) == [f"cpu:1 is quarantined: {cause}; its trials go on elsewhere"]
+
+
+@pytest.mark.parametrize(
+    "fault", ['study._worker.Failed("oom", "out of memory", "")', "os._exit(1)"], ids=["said", "dead"]
+)
+def test_a_worker_that_cannot_be_started_beside_others_is_done_without(
+    lab: Lab, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    users(lab, NO_START.format(fault=fault, when="second()"))
+    lab.create(budget={"trials": 12}, workers={"per_device": 2}, **STUDY)
+
+    ended = work(lab, workers=4)
+
+    assert ended is Refusal.DONE
+    assert ended_well(lab.trials())
+    assert {trial.attributes["device"] for trial in lab.trials()} == {"cpu:0", "cpu:1"}
+    assert len([message for message in caplog.messages if "cpu:1: no worker can be started beside 1" in message]) == 1
+    assert quarantined(caplog) == []
 
 
 class Told(Monitor):
