@@ -14,7 +14,8 @@ from objectives._graph import Graph, graph_for
 from objectives._step import Step
 
 _WARM_UP = 3  # calls: the first makes the optimizer's state, cuDNN may still choose its kernels in the next
-_AGREES = 1e-2  # relative difference of losses; the kernels are the same, so usually there is none
+# Differences of a batch's losses, relative and absolute. The kernels are the same, so usually there are none.
+_RELATIVE, _ABSOLUTE = 1e-2, 1e-3
 
 _logger = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def _tried(graph: Graph, step: Step, events: int, device: torch.device, at: int,
 
 
 def _agree(found: float, expected: float) -> bool:
-    return math.isclose(found, expected, rel_tol=_AGREES) or not math.isfinite(expected)
+    return math.isclose(found, expected, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE) or not math.isfinite(expected)
 
 
 def _eager(why: str) -> bool:

@@ -39,8 +39,9 @@ class Trainer:
     with the same arguments that loads it goes on with the same bits, also from the middle of an epoch. A trainer with
     other `epochs` goes on too, but with the schedule of that number of epochs.
 
-    It seeds PyTorch's global generator at every step, belongs to one thread, and on CUDA sets PyTorch's process-wide
-    switches.
+    It seeds PyTorch's global generator at every step, belongs to one thread, and on CUDA sets PyTorch's current device
+    and process-wide switches. There the step is repeated as a CUDA graph where it can be: results are equal to those
+    without one within rounding, and to those of another such training in all bits.
 
     Attributes:
         model: the network, on the settings' device in channels_last.
