@@ -111,6 +111,10 @@ class Packer:
             self._sampled = now
             for device, share in self._shares.items():
                 self._look(device, share)
+        for device, share in self._shares.items():
+            active = sorted(self._active(device), key=lambda worker: worker.slot)
+            for worker in active[share.packing.workers :]:
+                worker.retiring = True
         for worker in [worker for worker in self._pool.workers if worker.retiring and worker.claim is None]:
             self._pool.retire(worker)
 
@@ -125,8 +129,11 @@ class Packer:
             return
         before = share.packing.workers
         share.packing.look(self._reading(device, share, tokens, load.free_bytes))
-        self._apply(device, share.packing.workers - before, share)
         share.forget()
+        if share.packing.workers != before:
+            logger.info("%s: %d workers share it from now on", device, share.packing.workers)
+        if share.packing.workers > before:
+            self._pool.add(device)
 
     def _reading(self, device: str, share: _Share, tokens: set[str], free_bytes: float) -> Reading:
         idle = 1 - sum(share.busy) / len(share.busy) if share.busy else None
@@ -137,14 +144,6 @@ class Packer:
         )
         rates = {token: share.rates[token] for token in tokens}
         return Reading(rates, idle, share.peak_bytes, (free_bytes + taken) / len(sharing))
-
-    def _apply(self, device: str, change: int, share: _Share) -> None:
-        if change:
-            logger.info("%s: %d workers share it from now on", device, share.packing.workers)
-        for _ in range(change):
-            self._pool.add(device)
-        for worker in sorted(self._active(device), key=lambda each: -each.slot)[: max(0, -change)]:
-            worker.retiring = True
 
     def _active(self, device: str) -> list[Worker]:
         return [worker for worker in self._pool.workers if worker.device == device and not worker.retiring]

@@ -111,6 +111,20 @@ def test_a_worker_without_use_goes_when_its_trial_ends_and_its_slot_never_return
     assert [worker.slot for worker in site.workers] == [0]
 
 
+def test_a_worker_that_was_to_go_goes_also_when_all_were_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(monkeypatch, ["cuda:0"])
+    for _ in range(2):
+        site.train(rate=100.0)
+    for _ in range(2):
+        site.train(rate=50.0)
+    for worker in site.workers:
+        worker.retiring = False
+
+    site.packer.adjust()
+
+    assert site.on("cuda:0") == [0]
+
+
 def test_a_gpus_workers_must_fit_into_what_is_free_and_what_they_have(monkeypatch: pytest.MonkeyPatch) -> None:
     site = Site(monkeypatch, ["cuda:0"])
     for _ in range(10):
