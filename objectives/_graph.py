@@ -1,6 +1,9 @@
 """Work that is recorded once and then repeated with a single launch."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -34,7 +37,7 @@ class CudaGraph:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's annotation
+        self._stream = _stream(device)
         self._graph = torch.cuda.CUDAGraph()
 
     def warm_up(self, function: Callable[[], None]) -> None:
@@ -46,7 +49,7 @@ class CudaGraph:
         usual.wait_stream(self._stream)
 
     def capture(self, function: Callable[[], None]) -> None:
-        """See `Graph.capture`.
+        """See `Graph.capture`. Where that fails, no other graph of this process may be replayed with random numbers.
 
         Raises:
             RuntimeError: also where a step outside of the graph would find too little memory beside it.
@@ -55,11 +58,16 @@ class CudaGraph:
         before = torch.cuda.memory_reserved(self._device)
         # Where capturing fails, `graph` leaves its stream the current one; the outer context puts that right. Other
         # threads may do as they like meanwhile: none of them uses this stream.
-        with (
-            torch.cuda.stream(self._stream),
-            torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"),
-        ):
-            function()
+        try:
+            with (
+                _nothing_collected(),
+                torch.cuda.stream(self._stream),
+                torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"),
+            ):
+                function()
+        except BaseException:
+            _renew_generator(self._device)
+            raise
         taken, (left, _) = torch.cuda.memory_reserved(self._device) - before, torch.cuda.mem_get_info(self._device)
         if left < taken:
             raise RuntimeError(f"its {taken / 2**20:.0f} MiB would leave {left / 2**20:.0f} MiB for batches without it")
@@ -67,6 +75,34 @@ class CudaGraph:
     def replay(self) -> None:
         """See `Graph.replay`."""
         self._graph.replay()
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream on which this process captures: cuBLAS keeps up to 32 MiB for every stream that it has seen."""
+    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's annotation
+    return stream
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Put off the collection of cycles: to free what an earlier training left may ask CUDA what a capture forbids."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _renew_generator(device: torch.device) -> None:
+    """Give the device's global generator a new state, with the same numbers to come.
+
+    A capture that CUDA has refused can leave the old one marked as being captured: the next dropout would raise.
+    """
+    generator = torch.cuda.default_generators[device.index]
+    generator.graphsafe_set_state(generator.clone_state())
 
 
 def graph_for(device: torch.device) -> Graph | None:

@@ -67,6 +67,7 @@ class CudaLink:
         self._taken.record(computing)
 
     def wait_sent(self, index: int) -> None:
-        """See `Link.wait_sent`."""
+        """See `Link.wait_sent`; a thread begins with the first device, where waiting would make a context."""
         if index in self._sent:
-            self._sent[index].synchronize()
+            with torch.cuda.device(self._device):
+                self._sent[index].synchronize()

@@ -31,7 +31,12 @@ ENVIRONMENT = {
     # A folder called `models` where the user stands must not hide ours.
     "PYTHONSAFEPATH": "1",
 }
-DEFAULTS = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+DEFAULTS = {
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+    # `torch.cuda.is_available()`, which a family's file may well ask when it is imported, then asks that library too:
+    # CUDA, once asked, works in no fork.
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+}
 """Unless the user has set them: workers count GPUs as the driver's library does."""
 
 

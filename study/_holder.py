@@ -102,6 +102,8 @@ class _Holder:
             found = failed(error)
             unusable = Unusable(f"the events cannot be held on {device}: {found.reason}")
             self._else = Alone(found.reason) if found.failure == "oom" else unusable
+        if self._held is None:  # a part may have been filled; no traceback keeps it any more
+            free_memory()
 
     def serve(self, control: Connection) -> None:
         lines: list[Connection] = []
@@ -157,9 +159,7 @@ class _Holder:
     def _drop(self, reason: str) -> None:
         """Free the copy, so that workers have room for their own."""
         self._held = None
-        gc.collect()
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.empty_cache()
+        free_memory()
         fits = self._needed <= SHARE * free_bytes(self._device) / self._sharers
         self._else = Alone(f"this machine does not let processes share its memory ({reason})", fits)
 
@@ -169,6 +169,14 @@ def bytes_of(data: TrialData) -> int:
     return sum(
         resident_bytes(part.source, part.axes, part.float16_channels) for part in (data.training, data.validation)
     )
+
+
+def free_memory() -> None:
+    """Give back to the device what this process has freed: its allocator would keep it from all others."""
+    gc.collect()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        with contextlib.suppress(RuntimeError):  # of a device that has failed; that is told elsewhere
+            torch.cuda.empty_cache()
 
 
 def free_bytes(device: str) -> int:

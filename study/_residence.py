@@ -9,7 +9,7 @@ from typing import Any
 from objectives._events import Events
 from objectives._resident import Resident
 from study._failures import failed
-from study._holder import Alone, Offer, Probe, Unusable, bytes_of
+from study._holder import Alone, Offer, Probe, Unusable, bytes_of, free_memory
 from study._lifeline import end_with_peer
 from study._messages import ORPHANED
 from study._training import TrialData
@@ -51,8 +51,10 @@ def settle(line: Connection, data: TrialData, device: str) -> tuple[TrialData, s
         )
     except Exception as error:
         reason = failed(error).reason
-        return data, f"{device} does not hold the events, each batch comes from the host: {reason}"
-    return own, f"{device} holds the events ({size}) once for each of its workers: {answer.reason}"
+    else:
+        return own, f"{device} holds the events ({size}) once for each of its workers: {answer.reason}"
+    free_memory()
+    return data, f"{device} does not hold the events, each batch comes from the host: {reason}"
 
 
 def _answer(line: Connection) -> Offer | Alone | Unusable:

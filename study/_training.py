@@ -139,6 +139,8 @@ class TrialRun:
             Interrupted: `should_stop` said so; a checkpoint may be made then.
         """
         learning = self._plan.space.learning(self._sampled)
+        if self._device.startswith("cuda"):  # else `memory_mb` would be that of the process's largest trial so far
+            torch.cuda.reset_peak_memory_stats(self._device)
         if admit and resume is None:
             self._check_memory(learning)
         network = build_network(self._plan, self._facts, self._sampled, self.seed)

@@ -1,6 +1,5 @@
 """A worker: a warm child process that trains one trial at a time for its agent."""
 
-import gc
 import logging
 import os
 import select
@@ -16,6 +15,7 @@ from storage.files import join, write_file
 from study import _preload
 from study._checkpoints import Checkpoints
 from study._failures import failed
+from study._holder import free_memory
 from study._lifeline import end_with_parent, end_with_peer
 from study._messages import (
     PROGRESS_S,
@@ -147,7 +147,7 @@ def _attempt(agent: _Agent, warm: _preload.Warm, job: TrialJob, device: str) -> 
         except (Exception, SystemExit) as error:
             answer = replace(failed(error), attributes=run.costs, constraints=run.constraints)
         if isinstance(answer, Failed) and answer.failure == "oom":
-            _free_memory()
+            free_memory()
         if not job.artifacts:
             return answer
         try:
@@ -195,11 +195,3 @@ def _save(run: TrialRun, place: str) -> None:
         # The place comes last: the first line is the reason, which must be the same for each trial.
         reason = getattr(error, "strerror", None) or error
         raise OSError(f"the weights could not be written: {reason}\n{place}") from error
-
-
-def _free_memory() -> None:
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.empty_cache()

@@ -32,7 +32,7 @@ class Used:
         """For the table."""
         if not self.percents:
             return "GPU not read"
-        return f"GPU {self.percent:.0f} %, {mean(self.watts):.0f} W"
+        return f"GPU {self.percent:.0f} %" + (f", {mean(self.watts):.0f} W" if self.watts else "")
 
 
 class Usage:
@@ -47,7 +47,8 @@ class Usage:
         self._driver = pynvml
         pynvml.nvmlInit()
         uuid = torch.cuda.get_device_properties(device).uuid
-        self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        with contextlib.suppress(pynvml.NVMLError):  # a part of a GPU (MIG) has another name, and tells nothing
+            self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
 
     @contextlib.contextmanager
     def measured(self) -> Iterator[Used]:
@@ -63,5 +64,6 @@ class Usage:
 
     def _read(self, used: Used, ended: threading.Event) -> None:
         while self._handle is not None and not ended.wait(EVERY_S):
-            used.percents.append(float(self._driver.nvmlDeviceGetUtilizationRates(self._handle).gpu))
-            used.watts.append(self._driver.nvmlDeviceGetPowerUsage(self._handle) / 1000)
+            with contextlib.suppress(self._driver.NVMLError):  # not every GPU tells both
+                used.percents.append(float(self._driver.nvmlDeviceGetUtilizationRates(self._handle).gpu))
+                used.watts.append(self._driver.nvmlDeviceGetPowerUsage(self._handle) / 1000)

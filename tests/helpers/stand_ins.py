@@ -108,12 +108,14 @@ class FakeEvent:
     def __init__(self) -> None:
         self.recorded: object = None
         self.synchronized = 0
+        self.waits: Callable[[], None] = lambda: None
 
     def record(self, stream: object) -> None:
         self.recorded = stream
 
     def synchronize(self) -> None:
         self.synchronized += 1
+        self.waits()
 
 
 class FakeCuda:
@@ -123,6 +125,8 @@ class FakeCuda:
         current: the queue that work would go to.
         captured: what `torch.cuda.graph` was told: the graph, the queue and the mode.
         refuses: whether capturing fails as it leaves, its own queue still current.
+        device: the calling thread's; the only one that is used has no number.
+        generator: that device's.
         free: bytes; a graph takes `GRAPH_BYTES` of them.
     """
 
@@ -131,7 +135,11 @@ class FakeCuda:
         self.captured: list[tuple[object, object, str]] = []
         self.refuses = False
         self.free = 10 * GRAPH_BYTES
+        self.device = 0
+        self.generator = FakeGenerator()
         for name, stand_in in (
+            ("device", self.on_device),
+            ("default_generators", {None: self.generator}),
             ("Stream", FakeStream),
             ("Event", FakeEvent),
             ("current_stream", lambda device=None: self.current),
@@ -154,6 +162,14 @@ class FakeCuda:
             self.current = before
 
     @contextlib.contextmanager
+    def on_device(self, device: torch.device) -> Iterator[None]:
+        before, self.device = self.device, device.index
+        try:
+            yield
+        finally:
+            self.device = before
+
+    @contextlib.contextmanager
     def graph(self, graph: "FakeGraph", *, stream: FakeStream, capture_error_mode: str) -> Iterator[None]:
         self.captured.append((graph, stream, capture_error_mode))
         self.current = stream
@@ -161,6 +177,19 @@ class FakeCuda:
         self.free -= GRAPH_BYTES
         if self.refuses:
             raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+class FakeGenerator:
+    """A generator; `renewed` is the copy of its state that it was given."""
+
+    def __init__(self) -> None:
+        self.renewed: object = None
+
+    def clone_state(self) -> str:
+        return "a copy"
+
+    def graphsafe_set_state(self, state: object) -> None:
+        self.renewed = state
 
 
 class FakeGraph:

@@ -60,12 +60,14 @@ def test_workers_of_all_devices_see_the_same_gpus_in_the_drivers_order(
     lab.create()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    monkeypatch.delenv("PYTORCH_NVML_BASED_CUDA_CHECK", raising=False)
 
     with Pool(device_slots("cpu:0,cpu:1", 2, None), job_of(lab), threads=1) as pool:
         pool.start(never)
 
         seen = [psutil.Process(worker.pid).environ() for worker in pool.workers]
     assert [(each["CUDA_VISIBLE_DEVICES"], each["CUDA_DEVICE_ORDER"]) for each in seen] == [("3,1", "PCI_BUS_ID")] * 4
+    assert {each["PYTORCH_NVML_BASED_CUDA_CHECK"] for each in seen} == {"1"}
     assert "CUDA_DEVICE_ORDER" not in os.environ
 
 

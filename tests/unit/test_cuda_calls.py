@@ -1,5 +1,6 @@
 """What is asked of CUDA, seen through stand-ins for the calls that only a GPU has; tests/gpu asks a real one."""
 
+import gc
 import os
 from contextlib import nullcontext
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from stand_ins import GRAPH_BYTES, FakeCuda
 
+from objectives import _graph
 from objectives._device import prepare, seed_device
 from objectives._graph import CudaGraph, graph_for
 from objectives._link import CudaLink
@@ -16,7 +18,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def cuda(monkeypatch):
-    return FakeCuda(monkeypatch)
+    _graph._stream.cache_clear()
+    yield FakeCuda(monkeypatch)
+    _graph._stream.cache_clear()
 
 
 @pytest.fixture
@@ -62,6 +66,31 @@ def test_a_capture_that_fails_leaves_the_usual_stream_the_current_one(cuda):
     assert cuda.current is usual
 
 
+@pytest.mark.parametrize(("refuses", "state"), [(True, "a copy"), (False, None)])
+def test_a_capture_that_fails_leaves_a_generator_that_no_capture_holds(cuda, refuses, state):
+    cuda.refuses = refuses
+
+    with pytest.raises(RuntimeError, match="during capture") if refuses else nullcontext():
+        CudaGraph(CPU).capture(lambda: None)
+    assert cuda.generator.renewed == state
+
+
+def test_nothing_is_collected_during_a_capture_also_not_where_it_fails(cuda):
+    seen, cuda.refuses = [gc.isenabled()], True
+
+    with pytest.raises(RuntimeError, match="during capture"):
+        CudaGraph(CPU).capture(lambda: seen.append(gc.isenabled()))
+    assert [*seen, gc.isenabled()] == [True, False, True]
+
+
+def test_all_graphs_of_a_device_are_captured_on_one_stream(cuda):
+    for _ in range(2):
+        CudaGraph(CPU).capture(lambda: None)
+    (_, first, _), (_, second, _) = cuda.captured
+
+    assert first is second
+
+
 @pytest.mark.parametrize(("free", "kept"), [(2.0, True), (1.9, False)])
 def test_a_graph_that_leaves_less_memory_than_it_takes_is_refused(cuda, free, kept):
     cuda.free = free * GRAPH_BYTES
@@ -90,6 +119,15 @@ def test_what_is_sent_arrives_when_it_is_taken_and_each_side_waits_for_the_other
     assert link._taken in sending.waited
     assert link._taken.recorded is cuda.current
     assert (sent.recorded, sent.synchronized) == (sending, 1)
+
+
+def test_a_thread_that_waits_for_what_is_sent_does_so_on_the_links_device(cuda):
+    link, seen = CudaLink(CPU), []
+    link.send(0, link.host_buffer((1,)), link.device_buffer((1,)))
+    link._sent[0].waits = lambda: seen.append(cuda.device)
+    link.wait_sent(0)
+
+    assert [*seen, cuda.device] == [None, 0]
 
 
 @pytest.mark.parametrize(("name", "index"), [("cuda", 1), ("cuda:0", 0)])
