@@ -47,6 +47,7 @@ def predict_footprint(
     *,
     events: int | None = None,
     half: bool = False,
+    evaluated: int = 0,
 ) -> Footprint:
     """The memory of a training, from shapes alone: nothing is allocated or computed.
 
@@ -56,23 +57,30 @@ def predict_footprint(
         learning: the optimizer and the batch size count.
         events: in a batch; None takes the batch size.
         half: whether the network computes in bf16.
+        evaluated: events of a batch of validation, where they may be so many that its memory counts.
 
     Raises:
         Exception: whatever a network raises that needs numbers, of which torch's meta device has none.
     """
     with torch.device("meta"):
         network = build()
-    return footprint(network, shape, learning, events=events, half=half)
+    return footprint(network, shape, learning, events=events, half=half, evaluated=evaluated)
 
 
 def footprint(
-    network: nn.Module, shape: Sequence[int], learning: Learning, *, events: int | None = None, half: bool = False
+    network: nn.Module,
+    shape: Sequence[int],
+    learning: Learning,
+    *,
+    events: int | None = None,
+    half: bool = False,
+    evaluated: int = 0,
 ) -> Footprint:
     """The memory of a training, by one step of the network on the device where it is, after which it is of no use.
 
     Args:
         network: in float32.
-        shape, learning, events, half: as those of `predict_footprint`.
+        shape, learning, events, half, evaluated: as those of `predict_footprint`.
     """
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     gradients = NUMBER * sum(parameter.numel() for parameter in trained)
@@ -80,13 +88,14 @@ def footprint(
     if half:
         network.to(torch.bfloat16)
     events = events or learning.batch_size
+    validation = _evaluation_peak(network, shape, evaluated) if evaluated > events else 0
     forward, backward = _peaks(network, shape, events)
     # The last step's gradients stay until the backward pass begins, which makes them anew. In bf16 autocast has copies
     # of the weights all the while, and the new gradients were counted at half their size.
     step = max(forward + gradients // 2, backward) if half else max(forward, backward - gradients)
     batches = events * math.prod(shape) * NUMBER * (BATCHES + learning.augments)
     moments = gradients * _moments(learning)
-    return Footprint(gradients // NUMBER, 2 * state + gradients + moments, step + batches)
+    return Footprint(gradients // NUMBER, 2 * state + gradients + moments, max(step + batches, validation))
 
 
 def _moments(learning: Learning) -> int:
@@ -105,6 +114,17 @@ def _peaks(network: nn.Module, shape: Sequence[int], events: int) -> tuple[int, 
         forward, live.peak = live.peak, live.bytes
         torch.autograd.backward(outputs.float().sum())
     return forward, live.peak
+
+
+def _evaluation_peak(network: nn.Module, shape: Sequence[int], events: int) -> int:
+    """Bytes beside the network at the highest point of a forward pass that keeps nothing for a backward one."""
+    first, mode = next(network.parameters()), network.training
+    network.eval()
+    with torch.no_grad(), _Live([*network.parameters(), *network.buffers()]) as live:
+        batch = torch.empty((events, *shape), device=first.device, dtype=first.dtype, memory_format=torch.channels_last)
+        network(batch)
+    network.train(mode)
+    return live.peak + events * math.prod(shape) * NUMBER
 
 
 class _Live(TorchDispatchMode):

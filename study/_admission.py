@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from objectives._evaluation import batch_of
 from objectives._fit_settings import Precision
 from objectives._footprint import Footprint, predict_footprint
 from objectives._learning import Learning
@@ -62,7 +63,8 @@ def need_of(
         precision: The study's.
     """
     half = precision == "bf16" or (precision == "auto" and device != "cpu")
-    predict = partial(predict_footprint, build, shape, learning, half=half)
+    evaluated = 0 if device == "cpu" else batch_of(torch.device(device))
+    predict = partial(predict_footprint, build, shape, learning, half=half, evaluated=evaluated)
     try:
         footprint = predict()
     except Exception as error:  # a user's network may raise anything
@@ -100,12 +102,12 @@ def _line(
         kind = kind_of(build())
     if kind not in _LINES:
         small, large = probe_sizes(batch_size)
-        predicted = predict(events=small).total, predict(events=large).total
+        predicted = [predict(events=events, evaluated=0).total for events in (small, large)]
         try:
             measured = cuda_peak(partial(step, small), device), cuda_peak(partial(step, large), device)
         except Exception as error:  # its training will say so, and better
             logger.debug("its memory cannot be probed: %s: %s", type(error).__name__, error)
             return DEFAULT
-        _LINES[kind] = fitted(predicted, measured)
+        _LINES[kind] = fitted((predicted[0], predicted[1]), measured)
         logger.debug("networks of %d layers take %s of the predicted memory", len(kind.split()), _LINES[kind])
     return _LINES[kind]

@@ -54,6 +54,20 @@ def test_an_augmented_batch_is_a_fourth() -> None:
     assert rotated.step - plain.step == 64 * EVENT
 
 
+def test_a_batch_of_validation_counts_where_it_takes_more_than_a_step() -> None:
+    def wide() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(60, 600), nn.ReLU(), nn.Linear(600, 10))
+
+    trained, small, large = (
+        predict_footprint(wide, SHAPE, Learning(batch_size=32), evaluated=events) for events in (0, 32, 4096)
+    )
+
+    assert small == trained
+    assert large.kept == trained.kept
+    assert large.step >= 4096 * (2 * EVENT + 600 * 4)
+    assert large.step < 4096 * (2 * EVENT + 3 * 600 * 4)
+
+
 def test_what_is_kept_for_the_backward_pass_grows_with_depth_and_batch() -> None:
     def deep(layers: int) -> Callable[[], nn.Module]:
         return lambda: nn.Sequential(
