@@ -124,7 +124,8 @@ def _evaluation_peak(network: nn.Module, shape: Sequence[int], events: int) -> i
         batch = torch.empty((events, *shape), device=first.device, dtype=first.dtype, memory_format=torch.channels_last)
         network(batch)
     network.train(mode)
-    return live.peak + events * math.prod(shape) * NUMBER
+    highest: int = live.peak
+    return highest + events * math.prod(shape) * NUMBER
 
 
 class _Live(TorchDispatchMode):

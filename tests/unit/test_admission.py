@@ -22,7 +22,7 @@ def network() -> nn.Module:
 
 
 PREDICTED = predict_footprint(network, SHAPE, LEARNING)
-HALF = predict_footprint(network, SHAPE, LEARNING, half=True).total
+HALF = predict_footprint(network, SHAPE, LEARNING, half=True, evaluated=512).total
 
 
 @pytest.fixture(autouse=True)
