@@ -3,8 +3,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -17,13 +16,6 @@ from storage.database import Database
 
 SLOW = ODD | {"odd.pause": 0.05}
 PLAN = {"space": SLOW, "training": {"epochs": 4}, "search": {"pruner": "none"}}
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
 
 
 def meanwhile(work: Callable[[], object]) -> threading.Thread:

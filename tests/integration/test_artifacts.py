@@ -30,13 +30,6 @@ NAMES = ["1-report.png", "2-curve.csv", "3-config.yaml", "4-log.txt", "5-diagnos
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
-
-
-@pytest.fixture
 def database(lab: Lab) -> Iterator[Database]:
     found = Database(lab.url)
     yield found

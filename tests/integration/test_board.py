@@ -1,8 +1,7 @@
 """The study's note and plots, as the stock dashboard reads them."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import jobs
@@ -21,13 +20,6 @@ PLOTS = [
     *("1-learning-curves", "2-worker-timeline", "3-accuracy-against-cost"),
     *("4-confusion-matrix", "5-roc", "6-rejection", "7-response"),
 ]
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
 
 
 Shown = Callable[[str, str], tuple[str, dict[str, dict[str, Any]]]]

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections import namedtuple
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,6 @@ from study.stored import decoded
 
 QUEUE: list[dict[str, Any]] = [{"lr": 0.01}, {"lr": 0.03}]
 STUDY: dict[str, Any] = {"budget": {"trials": 2}, "search": {"pruner": "none"}}
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
 
 
 def compress(lab: Lab) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from lab import CNN, Lab
@@ -16,13 +15,6 @@ from study.plan import build_plan
 from study.stored import create_or_update
 
 SPACE = CNN | {"cnn.width": {"int": [4, 8]}, "lr": {"float": [1e-4, 1e-1], "log": True}}
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
 
 
 @pytest.fixture

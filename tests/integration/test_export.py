@@ -25,13 +25,6 @@ from study.summary import summarise
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
-
-
-@pytest.fixture
 def database(lab: Lab) -> Iterator[Database]:
     found = Database(lab.url)
     yield found

@@ -70,13 +70,6 @@ def held(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
-
-
-@pytest.fixture
 def pool(lab: Lab) -> Iterator[Pool]:
     """Two workers, ready, that share one holder."""
     lab.create()

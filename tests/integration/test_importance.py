@@ -29,13 +29,6 @@ TRIALS = 60
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
-
-
-@pytest.fixture
 def database(lab: Lab) -> Iterator[Database]:
     found = Database(lab.url)
     yield found

@@ -50,13 +50,6 @@ MIGRATIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
-
-
-@pytest.fixture
 def server_lab(tmp_path: Path, url: str) -> Iterator[Lab]:
     found = Lab(tmp_path / "lab", url)
     yield found

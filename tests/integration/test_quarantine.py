@@ -1,8 +1,6 @@
 """Devices that fail under their trials; here parts of the CPU, and errors as CUDA raises them."""
 
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,13 +67,6 @@ def second():
 
 study._worker._use = start
 """
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
 
 
 def fails(lab: Lab, text: str, when: str) -> None:

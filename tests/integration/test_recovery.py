@@ -2,10 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import pytest
 from jobs import create, take, took
 from lab import ODD, Lab, until
 from optuna.trial import TrialState
@@ -21,13 +19,6 @@ from study import control
 from study.agent import Agent
 
 SLOW = ODD | {"odd.pause": 0.05}
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
 
 
 def the_study(url: str, database: Database) -> int:

@@ -1,10 +1,7 @@
 """No configuration is trained twice, unless that is asked for."""
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from lab import Lab
 from optuna.trial import TrialState
 
@@ -15,13 +12,6 @@ from study.space import build_space
 ONE = {"model": "mlp", **build_space({"model": "mlp"}, {"mlp": load_family("mlp")}).defaults("mlp")}
 FOUR = ONE | {"optimizer": {"choice": ["adam", "adamw"]}, "batch_size": {"choice": [32, 64]}}
 SEARCH = {"pruner": "none", "sampler": "random"}
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
 
 
 def trained(lab: Lab) -> Counter[tuple[tuple[str, object], ...]]:

@@ -1,9 +1,5 @@
 """Agents end a search when its time is over or nothing improves, and go on when that is raised."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from lab import CNN, ODD, Lab
 
 from storage.claims import Refusal
@@ -15,13 +11,6 @@ from study.stored import create_or_update, load_stored
 from study.summary import Summary, summarise
 
 WIDTHS = CNN | {"cnn.width": {"int": [4, 8]}, "lr": {"float": [1e-4, 1e-1], "log": True}}
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    found = Lab(tmp_path / "lab")
-    yield found
-    found.clean_up()
 
 
 def relaunch(lab: Lab, *sets: str) -> None:

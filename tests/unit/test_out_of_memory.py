@@ -14,5 +14,5 @@ from study._failures import failed
         ("cuDNN error: CUDNN_STATUS_BAD_PARAM", "error"),
     ],
 )
-def test_an_allocation_that_fails_in_a_library_is_out_of_memory(text, failure):
+def test_an_allocation_that_fails_in_a_library_is_out_of_memory(text: str, failure: str) -> None:
     assert failed(RuntimeError(text)).failure == failure
