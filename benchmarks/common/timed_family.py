@@ -53,6 +53,8 @@ class Timed(nn.Module):
 
 
 def _build(family: Family[Any], hp: Any, shape: Shape, outputs: int) -> nn.Module:
+    if torch.get_default_device().type == "meta":  # its memory is predicted: the notes are of what is trained
+        return family.build(hp, shape, outputs)
     _watch_messages()
     note("build", family=family.name, **_belongings())
     network = Timed(family.build(hp, shape, outputs))

@@ -7,7 +7,7 @@ from typing import Any
 import jobs
 import optuna
 import pytest
-from lab import ODD, Lab
+from lab import CNN, ODD, Lab
 from optuna.storages import RDBStorage
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
@@ -54,7 +54,7 @@ def test_an_agent_leaves_note_and_plots_of_its_study(lab: Lab, shown: Shown) -> 
 
 
 def test_a_regression_has_its_own_plots(lab: Lab, shown: Shown) -> None:
-    lab.create(budget={"trials": 1}, objective="regression", search={"pruner": "none"})
+    lab.create(budget={"trials": 1}, objective="regression", space=CNN | {"lr": 1e-3}, search={"pruner": "none"})
 
     lab.work(workers=1)
 
