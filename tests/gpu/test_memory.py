@@ -19,12 +19,6 @@ DEVICE = "cuda:0"
 SHAPE = (38, 16, 40)
 
 
-@pytest.fixture(autouse=True)
-def gpu() -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("PyTorch sees no GPU here")
-
-
 @pytest.mark.parametrize("family", families().values(), ids=list(families()))
 def test_a_step_takes_what_is_predicted_and_what_the_libraries_add(family: Family[object]) -> None:
     suggester, learning = RandomSuggester(5), Learning(batch_size=128)

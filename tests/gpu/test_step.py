@@ -31,12 +31,6 @@ ON_GPU = replace(SETTINGS, device=DEVICE)
 EAGER = replace(ON_GPU, cuda_graph=False)
 
 
-@pytest.fixture(autouse=True)
-def gpu():
-    if not torch.cuda.is_available():
-        pytest.skip("PyTorch sees no GPU here")
-
-
 def trained(learning=LEARNING, settings=ON_GPU, **options):
     run = trainer(learning, settings, **{"on": DEVICE, **options})
     return numbers(fit(run)), bits(run)
