@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 sys.path.append(str(Path(__file__).parent / "common"))
-from gpu_floor import floor_rate
+from gpu_floor import bytes_per_event, floor_rate, flops_per_event
 from gpu_packed import Packed, labels_of, made_trainer, random_events, random_images, rate_of
 from gpu_tutorial import BATCH, tutorial_rate
 from gpu_usage import Usage
@@ -116,6 +116,9 @@ def main() -> None:
     began, usage = time.monotonic(), Usage(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU"
     print(f"torch {torch.__version__}, {name}, {repeats} repeats of {seconds:g} s")
+    print(
+        f"an event takes {flops_per_event() / 1e6:.0f} million operations and {bytes_per_event() / 1e6:.2f} MB at least"
+    )
     arithmetic, memory, floor = floor_rate(device)
     line("floor", _figure(floor), f"arithmetic {_figure(arithmetic)}", f"memory {_figure(memory)}")
     rates = sides(device, repeats, seconds, count, usage)
