@@ -40,7 +40,7 @@ def gap_parts(trial: Noted, after: Noted, got_job: float, steps: list[Note]) -> 
     agent = {name: spent(steps, what, trial.messages["got Order"], got_job) for name, what in AGENT}
     parts |= agent
     parts["agent and pipe: the rest"] = got_job - done - sum(agent[name] for name in agent if name[0] != " ")
-    parts["worker: read the job"] = after.build["at"] - got_job
+    parts["worker: read the job, predict the memory"] = after.build["at"] - got_job
     parts["worker: build the network"] = after.built - after.build["at"]
     parts["worker: optimizer, first batch"] = after.begin - after.built
     parts["from Done to the first step"] = after.begin - done
